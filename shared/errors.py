@@ -60,9 +60,7 @@ class AlreadyTaken(RelearnError):
 
     def __init__(self, event_ids: frozenset[str]) -> None:
         self.event_ids = event_ids
-        super().__init__(
-            f"{len(event_ids)} event(s) had been taken before: {', '.join(sorted(event_ids)[:5])}"
-        )
+        super().__init__(f"{len(event_ids)} event(s) had been taken before: {', '.join(sorted(event_ids)[:5])}")
 
 
 class StorageUnavailable(RelearnError):

@@ -1,0 +1,60 @@
+"""The HTTP API for people and tools. Health is the only anonymous route."""
+
+import json
+from collections.abc import Mapping
+
+import azure.functions as func
+
+from shared import wiring
+from shared.errors import ConfigurationError
+
+blueprint = func.Blueprint()
+
+
+@blueprint.function_name("health")
+@blueprint.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def health(request: func.HttpRequest) -> func.HttpResponse:
+    """200 with the rules in force, or 503 with every problem of the configuration and its line."""
+    try:
+        app = wiring.app()
+    except ConfigurationError as wrong:
+        problems = [{"where": p.where, "line": p.line, "message": p.message} for p in wrong.problems]
+        return _answer({"status": "configuration-wrong", "problems": problems}, status=503)
+    return _answer({"status": "ok", "rules": sorted(app.rules.rules), "revision": app.rules.revision.to_text()})
+
+
+@blueprint.function_name("list_reactions")
+@blueprint.route("reactions", methods=["GET"])
+def list_reactions(request: func.HttpRequest) -> func.HttpResponse:
+    """Reactions of the last days (`?days=1&rule=&state=&top=100`), newest first, and what was refused."""
+    app = wiring.app()
+    try:
+        days, top = (_number(request.params, name, default) for name, default in (("days", 1), ("top", 100)))
+    except ValueError as error:
+        return _answer({"error": str(error)}, status=400)
+    found = app.queries.reactions(
+        now=app.clock.now(), days=days, rule=request.params.get("rule"), state=request.params.get("state"), top=top
+    )
+    return _answer({"reactions": found, "refused": app.queries.refused()})
+
+
+@blueprint.function_name("show_reaction")
+@blueprint.route("reactions/{id}", methods=["GET"])
+def show_reaction(request: func.HttpRequest) -> func.HttpResponse:
+    """One reaction: state, history with reasons, events, run, lineage."""
+    reaction_id = request.route_params.get("id", "")
+    found = wiring.app().queries.reaction(reaction_id)
+    if found is None:
+        return _answer({"error": f"there is no reaction {reaction_id!r}"}, status=404)
+    return _answer(found)
+
+
+def _number(params: Mapping[str, str], name: str, default: int) -> int:
+    text = params.get(name, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise ValueError(f"{name} must be a whole number from 1 to 1000, not {text!r}")
+    return int(text)
+
+
+def _answer(body: object, status: int = 200) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps(body, indent=2), status_code=status, mimetype="application/json")

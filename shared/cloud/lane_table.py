@@ -1,0 +1,153 @@
+"""Lanes on Table Storage: one lane is one partition, every step one entity group transaction."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.data.tables import TableClient, TableTransactionError, UpdateMode
+
+from shared.cloud import rows
+from shared.cloud.storage import storage_call
+from shared.errors import AlreadyTaken, Stale
+from shared.lanes import Head, Lane, PendingEvent, TakenEvent
+from shared.ports import LaneChange, Saved
+from shared.reactions import HistoryEntry, Reaction
+
+Operation = tuple[Any, ...]
+_COMPARISONS = 14  # Table Storage takes at most 15 comparisons in a filter; the partition is one of them
+
+
+class LaneTable:
+    """Implements the port Lanes."""
+
+    def __init__(self, table: TableClient) -> None:
+        self._table = table
+        # History rows sort by time, and within one process by this number where the time is the same.
+        self._writer = uuid.uuid4().hex[:6]
+        self._count = itertools.count()
+
+    def add_event(self, lane: str, event: PendingEvent) -> bool:
+        with storage_call(f"insert of event {event.id} into lane {lane}"):
+            try:
+                self._table.create_entity(rows.pending_row(lane, event))
+            except ResourceExistsError:
+                return False
+        return True
+
+    def read(self, lane: str) -> Lane:
+        head: Head | None = None
+        pending: list[PendingEvent] = []
+        with storage_call(f"read of lane {lane}"):
+            for row in self._query(lane, "RowKey ge 'e!' and RowKey lt 'm'"):
+                if row["RowKey"] == rows.HEAD:
+                    head = rows.head(row)
+                else:
+                    pending.append(rows.pending_event(row))
+        return Lane(id=lane, head=head, pending=tuple(pending))
+
+    def taken(self, lane: str, event_ids: Iterable[str]) -> frozenset[str]:
+        found: set[str] = set()
+        ids = list(event_ids)
+        with storage_call(f"check for taken events in lane {lane}"):
+            for start in range(0, len(ids), _COMPARISONS):
+                keys = (f"RowKey eq '{rows.taken_key(i)}'" for i in ids[start : start + _COMPARISONS])
+                found |= {r["RowKey"][2:] for r in self._query(lane, f"({' or '.join(keys)})", select=["RowKey"])}
+        return frozenset(found)
+
+    def drop_pending(self, lane: str, event_ids: Iterable[str]) -> None:
+        with storage_call(f"removal of late duplicates from lane {lane}"):
+            for event_id in event_ids:
+                self._table.delete_entity(lane, rows.pending_key(event_id))  # one that is gone is no error
+
+    def commit(self, lane: str, change: LaneChange) -> Saved:
+        if len(change.take) > change.capacity():
+            raise ValueError(f"{len(change.take)} events do not fit into one transaction of lane {lane}")
+        operations = list(self._operations(lane, change))
+        with storage_call(f"transaction on lane {lane}"):
+            try:
+                results = self._table.submit_transaction(operations)
+            except TableTransactionError as error:
+                raise self._translated(lane, change, error) from error
+        return _saved(change, results)
+
+    def _operations(self, lane: str, change: LaneChange) -> Iterator[Operation]:
+        """Head and reaction first, in this order: `_saved` and `_translated` rely on it."""
+        if change.head is not None:
+            yield _save(rows.head_row(lane, change.head), change.head.etag)
+        if change.reaction is not None:
+            yield _save(rows.reaction_row(change.reaction), change.reaction.etag)
+        for event in change.take:
+            if change.at is None:
+                raise ValueError("events are taken at a time: LaneChange.at is missing")
+            taken = rows.taken_row(lane, event, at=change.at, by=change.taken_by, skipped=change.skipped)
+            yield "create", taken
+            yield "delete", {"PartitionKey": lane, "RowKey": rows.pending_key(event.id)}
+        if change.reaction is not None:
+            for entry in change.history:
+                yield "create", rows.history_row(lane, self._history_key(change.reaction.seq, entry), entry)
+
+    def _history_key(self, seq: int, entry: HistoryEntry) -> str:
+        micros = int(entry.at.timestamp() * 1_000_000)
+        return f"{rows.history_prefix(seq)}{micros:017}!{next(self._count):010}{self._writer}"
+
+    def _translated(self, lane: str, change: LaneChange, error: TableTransactionError) -> Exception:
+        saves = (change.head is not None) + (change.reaction is not None)
+        if error.status_code == 412 or (error.status_code in (404, 409) and error.index < saves):
+            return Stale(f"lane {lane} was changed by somebody else")
+        if error.status_code == 409:
+            known = self.taken(lane, [e.id for e in change.take])
+            return AlreadyTaken(known) if known else Stale(f"lane {lane} was changed by somebody else")
+        if error.status_code == 404:  # a pending row was gone: somebody else took or dropped it
+            return Stale(f"a pending event of lane {lane} was taken by somebody else")
+        return error
+
+    def reaction(self, reaction_id: str) -> Reaction | None:
+        lane, _, seq = reaction_id.rpartition("-")
+        if not lane or not seq.isdecimal():
+            return None
+        with storage_call(f"read of reaction {reaction_id}"):
+            try:
+                return rows.reaction(self._table.get_entity(lane, rows.reaction_key(int(seq))))
+            except ResourceNotFoundError:
+                return None
+
+    def history(self, reaction_id: str) -> list[HistoryEntry]:
+        lane, _, seq = reaction_id.rpartition("-")
+        prefix = rows.history_prefix(int(seq))
+        with storage_call(f"read of the history of {reaction_id}"):
+            found = self._query(lane, f"RowKey ge '{prefix}' and RowKey lt '{prefix}~'")
+            return [rows.history_entry(row) for row in found]
+
+    def add_history(self, reaction_id: str, entry: HistoryEntry) -> None:
+        lane, _, seq = reaction_id.rpartition("-")
+        with storage_call(f"history of {reaction_id}"):
+            self._table.create_entity(rows.history_row(lane, self._history_key(int(seq), entry), entry))
+
+    def events_of(self, reaction_id: str) -> list[TakenEvent]:
+        lane, _, seq = reaction_id.rpartition("-")
+        with storage_call(f"read of the events of {reaction_id}"):
+            found = self._query(lane, f"RowKey ge 'd!' and RowKey lt 'e!' and reaction eq {int(seq)}")
+            taken = [rows.taken_event(row) for row in found]
+        return sorted(taken, key=lambda t: (t.pending.accepted, t.pending.id))
+
+    def _query(self, lane: str, condition: str, **options: Any) -> Iterable[Any]:  # noqa: ANN401 - the SDK's
+        return self._table.query_entities(f"PartitionKey eq '{lane}' and {condition}", **options)
+
+
+def _save(row: rows.Row, etag: str | None) -> Operation:
+    if etag is None:
+        return "create", row
+    return "update", row, {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
+def _saved(change: LaneChange, results: list[Any]) -> Saved:
+    etags = iter([r.get("etag") for r in results[:2]])
+    head = replace(change.head, etag=next(etags)) if change.head is not None else None
+    reaction = replace(change.reaction, etag=next(etags)) if change.reaction is not None else None
+    return Saved(head=head, reaction=reaction)

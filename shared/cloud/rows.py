@@ -1,0 +1,267 @@
+"""Table rows to domain values and back. Rows carry a schema number; version N writes what N-1 can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from azure.data.tables import EdmType, EntityProperty
+
+from shared import events
+from shared.lanes import Claim, Head, PendingEvent, SkipReason, TakenEvent
+from shared.reactions import HistoryEntry, Intent, PipelineAction, Reaction, State, reaction_id
+from shared.rules import Revision
+
+SCHEMA: Final = 1
+Row = dict[str, Any]
+
+HEAD: Final = "l"
+_INT32: Final = 2**31
+
+
+def pending_key(event_id: str) -> str:
+    return f"e!{event_id}"
+
+
+def taken_key(event_id: str) -> str:
+    return f"d!{event_id}"
+
+
+def reaction_key(seq: int) -> str:
+    return f"r!{seq:08}"
+
+
+def history_prefix(seq: int) -> str:
+    return f"y!{seq:08}!"
+
+
+def keyed(partition: str, row: str, properties: Mapping[str, object]) -> Row:
+    """An entity: what is None is left out, and whole numbers beyond 32 bits are marked as such."""
+    values = {k: _typed(v) for k, v in properties.items() if v is not None}
+    return {**values, "PartitionKey": partition, "RowKey": row, "rowSchema": SCHEMA}
+
+
+def _typed(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _INT32:
+        return EntityProperty(value, EdmType.INT64)
+    return value
+
+
+def plain(row: Mapping[str, Any]) -> Row:
+    """A row as read: numbers of 64 bits unwrapped, times as plain UTC times."""
+    return {k: _untyped(v) for k, v in row.items()}
+
+
+def _untyped(value: Any) -> Any:  # noqa: ANN401 - the wire layer
+    if isinstance(value, EntityProperty):
+        return value.value
+    if isinstance(value, datetime):
+        return datetime.fromtimestamp(value.timestamp(), UTC).replace(microsecond=value.microsecond)
+    return value
+
+
+def etag(row: Mapping[str, Any]) -> str | None:
+    metadata = getattr(row, "metadata", {})
+    found = metadata.get("etag")
+    return str(found) if found is not None else None
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def pending_row(lane: str, event: PendingEvent) -> Row:
+    return keyed(lane, pending_key(event.id), _pending_properties(event))
+
+
+def _pending_properties(event: PendingEvent) -> dict[str, object]:
+    return {
+        **events.to_record(event.event),
+        "laneRule": event.rule,
+        "laneKey": event.key,
+        "accepted": event.accepted,
+    }
+
+
+def pending_event(row: Mapping[str, Any]) -> PendingEvent:
+    values = plain(row)
+    return PendingEvent(
+        id=values["RowKey"][2:],
+        rule=values["laneRule"],
+        key=values["laneKey"],
+        event=events.from_record(values),
+        accepted=values["accepted"],
+    )
+
+
+def taken_row(lane: str, event: PendingEvent, *, at: datetime, by: int | None, skipped: SkipReason | None) -> Row:
+    properties = {**_pending_properties(event), "takenAt": at, "reaction": by, "skipped": skipped and str(skipped)}
+    return keyed(lane, taken_key(event.id), properties)
+
+
+def taken_event(row: Mapping[str, Any]) -> TakenEvent:
+    values = plain(row)
+    skipped = values.get("skipped")
+    return TakenEvent(
+        pending=pending_event(row),
+        at=values["takenAt"],
+        reaction=values.get("reaction"),
+        skipped=SkipReason(skipped) if skipped is not None else None,
+    )
+
+
+# --- the head ---------------------------------------------------------------------------------------------------------
+
+
+def head_row(lane: str, head: Head) -> Row:
+    return keyed(
+        lane,
+        HEAD,
+        {
+            "laneRule": head.rule,
+            "laneKey": head.key,
+            "revision": head.revision.to_text(),
+            "seq": head.seq,
+            "running": head.running,
+            "claimSeq": head.claim.seq if head.claim is not None else None,
+            "claimRoom": head.claim.room if head.claim is not None else None,
+            "claimed": head.claimed,
+            "ended": head.ended,
+        },
+    )
+
+
+def head(row: Mapping[str, Any]) -> Head:
+    values = plain(row)
+    claim_seq = values.get("claimSeq")
+    return Head(
+        rule=values["laneRule"],
+        key=values["laneKey"],
+        revision=Revision.from_text(values["revision"]),
+        seq=values["seq"],
+        running=values.get("running"),
+        claim=None if claim_seq is None else Claim(seq=claim_seq, room=values.get("claimRoom")),
+        claimed=values.get("claimed"),
+        ended=values.get("ended"),
+        etag=etag(row),
+    )
+
+
+# --- reactions --------------------------------------------------------------------------------------------------------
+
+
+def reaction_row(reaction: Reaction) -> Row:
+    intent = reaction.intent
+    return keyed(
+        reaction.lane,
+        reaction_key(reaction.seq),
+        {
+            "laneRule": reaction.rule,
+            "laneKey": reaction.key,
+            "revision": reaction.revision,
+            "state": str(reaction.state),
+            "reason": reaction.reason[:8000],
+            "action": _action_text(reaction.action),
+            "created": reaction.created,
+            "changed": reaction.changed,
+            "events": reaction.events,
+            "attempt": reaction.attempt,
+            "nextLook": reaction.next_look,
+            "intentSince": intent.since if intent is not None else None,
+            "intentDeadline": intent.deadline if intent is not None else None,
+            "intentPosted": intent.posted if intent is not None else None,
+            "intentDoubtSince": intent.doubt_since if intent is not None else None,
+            "intentQueries": intent.queries if intent is not None else None,
+            "runId": reaction.run_id,
+            "acceptedAt": reaction.accepted,
+            "endedAt": reaction.ended,
+            "manifestUrl": reaction.manifest_url,
+            "manifestWritten": reaction.manifest_written,
+        },
+    )
+
+
+def reaction(row: Mapping[str, Any]) -> Reaction:
+    values = plain(row)
+    since = values.get("intentSince")
+    return Reaction(
+        id=reaction_id(values["PartitionKey"], int(values["RowKey"][2:])),
+        rule=values["laneRule"],
+        key=values["laneKey"],
+        revision=values["revision"],
+        state=State(values["state"]),
+        reason=values["reason"],
+        action=_action(values["action"]),
+        created=values["created"],
+        changed=values["changed"],
+        events=values["events"],
+        attempt=values["attempt"],
+        next_look=values.get("nextLook"),
+        intent=None
+        if since is None
+        else Intent(
+            since=since,
+            deadline=values["intentDeadline"],
+            posted=values["intentPosted"],
+            doubt_since=values.get("intentDoubtSince"),
+            queries=values["intentQueries"],
+        ),
+        run_id=values.get("runId"),
+        accepted=values.get("acceptedAt"),
+        ended=values.get("endedAt"),
+        manifest_url=values.get("manifestUrl"),
+        manifest_written=values["manifestWritten"],
+        etag=etag(row),
+    )
+
+
+def _action_text(action: PipelineAction) -> str:
+    return json.dumps(
+        {
+            "kind": "run-pipeline",
+            "pipeline": action.pipeline,
+            "parameters": dict(action.parameters),
+            "timeout": action.timeout.total_seconds(),
+            "attempts": action.attempts,
+            "backoff": action.backoff.total_seconds(),
+            "needsManifest": action.needs_manifest,
+        }
+    )
+
+
+def _action(text: str) -> PipelineAction:
+    values = json.loads(text)
+    return PipelineAction(
+        pipeline=values["pipeline"],
+        parameters=values["parameters"],
+        timeout=timedelta(seconds=values["timeout"]),
+        attempts=values["attempts"],
+        backoff=timedelta(seconds=values["backoff"]),
+        needs_manifest=values["needsManifest"],
+    )
+
+
+def history_row(lane: str, row: str, entry: HistoryEntry) -> Row:
+    return keyed(
+        lane,
+        row,
+        {
+            "at": entry.at,
+            "what": entry.what,
+            "reason": entry.reason[:8000],
+            "attempt": entry.attempt,
+            "runId": entry.run_id,
+        },
+    )
+
+
+def history_entry(row: Mapping[str, Any]) -> HistoryEntry:
+    values = plain(row)
+    return HistoryEntry(
+        at=values["at"],
+        what=values["what"],
+        reason=values["reason"],
+        attempt=values["attempt"],
+        run_id=values.get("runId"),
+    )

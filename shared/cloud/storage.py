@@ -1,0 +1,63 @@
+"""Clients of the app's own storage, and the one translation of storage errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient, TextBase64DecodePolicy, TextBase64EncodePolicy
+
+from shared.errors import StorageUnavailable
+from shared.settings import StorageSettings
+
+# An Event Grid delivery has 30 s in all, so a call gives up long before: two more tries, within seconds.
+_PATIENCE: Final[dict[str, Any]] = {
+    "connection_timeout": 5,
+    "read_timeout": 10,
+    "retry_total": 2,
+    "retry_backoff_factor": 0.3,
+}
+
+
+def tables(settings: StorageSettings, credential: TokenCredential) -> TableServiceClient:
+    if settings.connection_string is not None:
+        return TableServiceClient.from_connection_string(settings.connection_string, **_PATIENCE)
+    return TableServiceClient(settings.table_service_uri, credential=credential, **_PATIENCE)
+
+
+def queues(settings: StorageSettings, credential: TokenCredential) -> QueueServiceClient:
+    encoding: dict[str, Any] = {
+        "message_encode_policy": TextBase64EncodePolicy(),  # what the queue trigger expects
+        "message_decode_policy": TextBase64DecodePolicy(),
+    }
+    if settings.connection_string is not None:
+        return QueueServiceClient.from_connection_string(settings.connection_string, **encoding, **_PATIENCE)
+    return QueueServiceClient(settings.queue_service_uri, credential=credential, **encoding, **_PATIENCE)
+
+
+def blobs(settings: StorageSettings, credential: TokenCredential) -> BlobServiceClient:
+    if settings.connection_string is not None:
+        return BlobServiceClient.from_connection_string(settings.connection_string, **_PATIENCE)
+    return BlobServiceClient(settings.blob_service_uri, credential=credential, **_PATIENCE)
+
+
+def blobs_of(address: str, credential: TokenCredential) -> BlobServiceClient:
+    """The blob service of a lake account."""
+    return BlobServiceClient(address, credential=credential, **_PATIENCE)
+
+
+@contextmanager
+def storage_call(what: str) -> Iterator[None]:
+    """Turns every storage error that was not expected into StorageUnavailable, with what was being done."""
+    try:
+        yield
+    except HttpResponseError as error:
+        code = getattr(error, "error_code", None) or error.reason
+        raise StorageUnavailable(f"{what}: storage answered {error.status_code} {code}") from error
+    except AzureError as error:
+        raise StorageUnavailable(f"{what}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,49 @@
+"""Wake-ups on a Storage queue."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+
+from azure.storage.queue import QueueClient
+
+from shared.cloud.storage import storage_call
+
+logger = logging.getLogger(__name__)
+
+
+class WakeUpQueue:
+    """Implements the port WakeUps. Messages never expire: a wake-up that waits for its day is still a wake-up."""
+
+    def __init__(self, queue: QueueClient, poison: QueueClient) -> None:
+        self._queue = queue
+        self._poison = poison
+
+    def send(self, key: str, delay_seconds: float = 0.0) -> None:
+        # The host merges the body's members into the trigger's metadata: "look" collides with none of it.
+        with storage_call(f"wake-up for {key}"):
+            self._queue.send_message(
+                json.dumps({"look": key}), visibility_timeout=max(0, round(delay_seconds)), time_to_live=-1
+            )
+
+    def drain_poisoned(self, revive: Callable[[str], None]) -> list[str]:
+        keys: list[str] = []
+        with storage_call("drain of poisoned wake-ups"):
+            while messages := list(self._poison.receive_messages(max_messages=32, visibility_timeout=60)):
+                for message in messages:
+                    key = _key(str(message.content))
+                    if key is not None:
+                        revive(key)
+                        keys.append(key)
+                    self._poison.delete_message(message)
+        return keys
+
+
+def _key(text: str) -> str | None:
+    """The key of a wake-up; None for a message that no sender of ours wrote."""
+    try:
+        return str(json.loads(text)["look"])
+    except (ValueError, KeyError, TypeError):
+        logger.error("poisoned_message_dropped %s", text[:200])  # noqa: TRY400 - its text is all there is to know
+        return None

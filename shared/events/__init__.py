@@ -1,0 +1,33 @@
+"""The events: what they are, how deliveries are read and told apart, how they are kept."""
+
+from shared.events.breaches import Breach
+from shared.events.event_grid import parse
+from shared.events.records import Value, from_record, to_record
+from shared.events.values import (
+    DriftDetected,
+    Event,
+    FileLanded,
+    ModelRegistered,
+    Reason,
+    Refused,
+    RunEnded,
+    event_key,
+    identity,
+)
+
+__all__ = [
+    "Breach",
+    "DriftDetected",
+    "Event",
+    "FileLanded",
+    "ModelRegistered",
+    "Reason",
+    "Refused",
+    "RunEnded",
+    "Value",
+    "event_key",
+    "from_record",
+    "identity",
+    "parse",
+    "to_record",
+]

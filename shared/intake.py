@@ -1,0 +1,105 @@
+"""An event arrives: it is parsed, matched, made safe in the ledger once per lane, and a look is made sure of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from shared import events, telemetry
+from shared.events import Event, FileLanded, Reason, Refused
+from shared.lanes import PendingEvent, lane_id
+from shared.looks import Scheduler, lane_key
+from shared.ports import Clock, Due, Lake, Lanes, Recent
+from shared.rules import Match, Rule, Rules
+
+logger = logging.getLogger(__name__)
+
+LookNow = Callable[[str, Due], bool]
+"""Looks at a lane at once, where that is possible; False if somebody must look later."""
+
+
+class Intake:
+    def __init__(  # noqa: PLR0913 - it is handed its parts
+        self,
+        *,
+        rules: Rules,
+        accounts: frozenset[str],
+        workspace_id: str | None,
+        lanes: Lanes,
+        recent: Recent,
+        lake: Lake,
+        clock: Clock,
+        scheduler: Scheduler,
+        look_now: LookNow,
+    ) -> None:
+        self._rules = rules
+        self._accounts = accounts
+        self._workspace_id = workspace_id
+        self._lanes = lanes
+        self._recent = recent
+        self._lake = lake
+        self._clock = clock
+        self._scheduler = scheduler
+        self._look_now = look_now
+
+    def receive(self, raw: str) -> None:
+        """Takes one delivered event. Returning means: it is in the ledger, or recorded as refused.
+
+        Raises:
+            StorageUnavailable: it is not; whoever delivered it must deliver it again.
+        """
+        parsed = events.parse(raw, accounts=self._accounts, workspace_id=self._workspace_id)
+        if isinstance(parsed, FileLanded) and parsed.etag is None:
+            parsed = self._look_up(parsed)
+        if isinstance(parsed, Refused):
+            self._refuse(parsed)
+            return
+        matches = self._rules.match(parsed)
+        if not matches:
+            self._refuse(_unmatched(parsed))
+        for rule, match in matches:
+            self._accept(rule, match, parsed)
+
+    def _look_up(self, renamed: FileLanded) -> Event | Refused:
+        """A rename does not carry the file's ETag, which is half of its identity: one HEAD gives it."""
+        found = self._lake.properties(renamed.account, renamed.container, renamed.path)
+        if found is None:
+            return _refused(renamed, Reason.FILE_GONE, f"{renamed.path} was not there when its rename was announced")
+        if found.size == 0:
+            return _refused(renamed, Reason.EMPTY_FILE, f"{renamed.path} has no content")
+        return replace(renamed, etag=found.etag, size=found.size)
+
+    def _refuse(self, refused: Refused) -> None:
+        self._recent.count_refused(refused, self._clock.now())
+        facts = {"reason": refused.reason, "detail": refused.detail, "event": refused.event_id}
+        telemetry.record(logger, "event_refused", facts)
+
+    def _accept(self, rule: Rule, match: Match, event: Event) -> None:
+        lane, now = lane_id(rule.name, match.key), self._clock.now()
+        pending = PendingEvent(id=events.event_key(event), rule=rule.name, key=match.key, event=event, accepted=now)
+        new = self._lanes.add_event(lane, pending)
+        facts = {"event": event.event_id, "rule": rule.name, "key": match.key}
+        telemetry.record(logger, "event_accepted" if new else "event_known", facts)
+        # A known event needs its look as well: the first delivery may have died before it made sure of one.
+        key = lane_key(lane)
+        if rule.collect.quiet is not None:
+            self._scheduler.wake_at(key, now + rule.collect.quiet)
+            return
+        due = self._scheduler.set_due(key, now)
+        if not self._look_now(lane, due):
+            self._scheduler.wake(key)
+
+
+def _unmatched(event: Event) -> Refused:
+    return _refused(event, Reason.UNMATCHED, "no rule waits for it")
+
+
+def _refused(event: Event, reason: Reason, detail: str) -> Refused:
+    return Refused(
+        reason=reason,
+        detail=detail,
+        event_id=event.event_id,
+        event_type=type(event).__name__,
+        subject=event.subject,
+    )

@@ -1,0 +1,156 @@
+"""When things are looked at: the due table and wake-ups, and looks made at once while an event is being delivered."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared import telemetry
+from shared.ports import Clock, Due, DueTable, WakeUps
+
+logger = logging.getLogger(__name__)
+
+SWEEP_EVERY: Final = timedelta(minutes=5)
+SOON: Final = timedelta(seconds=1)
+INLINE_AT_ONCE: Final = 4
+INLINE_SECONDS: Final = 5.0
+
+
+def lane_key(lane: str) -> str:
+    return f"lane:{lane}"
+
+
+def factory_key(name: str) -> str:
+    return f"factory:{name}"
+
+
+class Scheduler:
+    """Makes sure of looks: the due row is the truth, the wake-up only makes it quick."""
+
+    def __init__(self, due: DueTable, wake_ups: WakeUps, clock: Clock) -> None:
+        self._due = due
+        self._wake_ups = wake_ups
+        self._clock = clock
+        self._sent: dict[str, datetime] = {}  # key -> when the last wake-up this process sent becomes visible
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> Due | None:
+        return self._due.get(key)
+
+    def set_due(self, key: str, at: datetime) -> Due:
+        return self._due.set(key, at)
+
+    def wake_at(self, key: str, at: datetime) -> None:
+        """A look at `key` is due at `at`.
+
+        In a burst one wake-up serves all: one that this process itself sent and that is still to become visible, by
+        more than a second, will read whatever is inserted now.
+        """
+        now = self._clock.now()
+        with self._lock:
+            sent = self._sent.get(key)
+        if sent is not None and now + SOON < sent <= at + SOON:
+            return
+        self._due.set(key, at)
+        self.wake(key, at)
+
+    def wake(self, key: str, at: datetime | None = None) -> None:
+        """Sends a wake-up for `at`, or for now. Waits longer than a sweep need none: the due row is enough."""
+        now = self._clock.now()
+        visible = max(at, now) if at is not None else now
+        if visible - now > SWEEP_EVERY:
+            return
+        self._wake_ups.send(key, (visible - now).total_seconds())
+        with self._lock:
+            self._sent = {k: t for k, t in self._sent.items() if t > now} | {key: visible}
+
+    def reschedule(self, due: Due | None, key: str, at: datetime | None) -> None:
+        """The end of a look: due again at `at`, or not at all, unless somebody asked for another look meanwhile."""
+        if due is None and at is None:
+            return
+        if due is not None and due.at == at:
+            return
+        self._due.move(due, key, at)
+        if at is not None:
+            self.wake(key, at)  # also where the row was changed meanwhile: that look may come later than `at`
+
+    def bring_forward(self, key: str, at: datetime) -> None:
+        """A look is due at `at` or earlier, whatever a look that is about to end has seen.
+
+        The row is always written: a look that found nothing to follow must not delete it on what it read before.
+        """
+        while True:
+            due = self._due.get(key)
+            if due is not None and due.at <= at:
+                if self._due.move(due, key, due.at):
+                    return
+            elif self._due.move(due, key, at):
+                self.wake(key, at)
+                return
+
+    def _revive(self, key: str) -> None:
+        self._due.set(key, self._clock.now())
+
+    def sweep(self) -> int:
+        """Wakes whatever is due before the next sweep. A poisoned wake-up becomes due again: something relies on it."""
+        poisoned = self._wake_ups.drain_poisoned(self._revive)
+        if poisoned:
+            telemetry.record(logger, "wake_ups_poisoned", {"keys": sorted(set(poisoned))[:20]}, logging.ERROR)
+        count = 0
+        for due in self._due.due(self._clock.now() + SWEEP_EVERY):
+            self.wake(due.key, due.at)
+            count += 1
+        return count
+
+
+class InlineLooks:
+    """Looks made while a delivery waits: single-flight per lane, a few at once, within seconds, never failing it."""
+
+    def __init__(self, look: Callable[[str, Due], None]) -> None:
+        self._look = look
+        self._pool = ThreadPoolExecutor(max_workers=INLINE_AT_ONCE, thread_name_prefix="inline-look")
+        self._lock = threading.Lock()
+        self._running: set[str] = set()
+        self._next: dict[str, tuple[Due, Future[None]]] = {}  # looks that have not begun: a later insert may join
+
+    def __call__(self, lane: str, due: Due) -> bool:
+        """True if a look that began after this call ended well; otherwise a wake-up has to be sent."""
+        future = self._join(lane, due)
+        if future is None:
+            return False
+        wait_for([future], timeout=INLINE_SECONDS)
+        return future.done() and future.exception() is None
+
+    def _join(self, lane: str, due: Due) -> Future[None] | None:
+        with self._lock:
+            if lane in self._running:
+                # The look that runs may have read before this insert; the next one serves everyone who waits now.
+                _, future = self._next.get(lane, (due, Future()))
+                self._next[lane] = (due, future)  # the latest due row: its ETag is the one that is still true
+                return future
+            if len(self._running) >= INLINE_AT_ONCE:
+                return None
+            self._running.add(lane)
+        future = Future()
+        self._pool.submit(self._run, lane, due, future)
+        return future
+
+    def _run(self, lane: str, due: Due, future: Future[None]) -> None:
+        try:
+            self._look(lane, due)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in the look never fails the delivery
+            telemetry.record(logger, "inline_look_failed", {"lane": lane, "error": repr(error)}, logging.WARNING)
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+        with self._lock:
+            waiting = self._next.pop(lane, None)
+            if waiting is None:
+                self._running.discard(lane)
+                return
+        self._pool.submit(self._run, lane, *waiting)

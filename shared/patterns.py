@@ -1,0 +1,241 @@
+"""Path patterns that capture, globs that exclude, and templates that use what was captured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final, Literal, NamedTuple
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+_CONTAINER: Final = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$web|\$root")
+_PIECE: Final = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\*+|[{}]|[^{}*]+")
+_FOLDER: Final = "(?:[^/]+/)"
+
+
+class PatternError(ValueError):
+    """The text is not a pattern or template; the message says why, and what to write."""
+
+
+class _Piece(NamedTuple):
+    """A part of a pattern or template: literal text, the name of a `{placeholder}`, or stars."""
+
+    kind: Literal["text", "name", "stars"]
+    text: str
+
+    @property
+    def spelled(self) -> str:
+        return f"{{{self.text}}}" if self.kind == "name" else self.text
+
+
+_Pieces = tuple[_Piece, ...]
+_ANY_FOLDERS: Final[_Pieces] = (_Piece("stars", "**"),)
+
+
+def _pieces(text: str, *, stars: bool) -> _Pieces:
+    """The text's parts; two literal ones never follow each other."""
+    pieces: list[_Piece] = []
+    for found in _PIECE.findall(text):
+        piece = _piece(found, text, stars=stars)
+        if piece.kind == "text" and pieces and pieces[-1].kind == "text":
+            piece = _Piece("text", pieces.pop().text + piece.text)
+        pieces.append(piece)
+    return tuple(pieces)
+
+
+def _piece(found: str, text: str, *, stars: bool) -> _Piece:
+    if found in {"{{", "}}"}:
+        return _Piece("text", found[0])
+    if found in {"{", "}"}:
+        raise PatternError(f"{text!r} has a brace without its other half; write {found * 2} for the character")
+    if found.startswith("{"):
+        return _Piece("name", _name(found[1:-1]))
+    return _Piece("stars" if stars and found.startswith("*") else "text", found)
+
+
+def _name(name: str) -> str:
+    if name.startswith("live:"):
+        raise PatternError("{live:…} is not built yet")
+    if not _NAME.fullmatch(name):
+        raise PatternError(
+            f"{{{name}}} is not a placeholder: a name has up to 32 letters, digits and underscores and begins with a "
+            "letter; write {{ and }} for braces that are text"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class PathPattern:
+    """`container/folder/{capture}/*.csv`: `{name}` is text within one segment, `*` too, `**` any number of folders.
+
+    Attributes:
+        folder: how many of the path's first segments are the pattern's folder: those before the first with a star,
+            and never the last.
+    """
+
+    text: str
+    container: str
+    captures: tuple[str, ...]
+    folder: int
+    _path: re.Pattern[str] = field(repr=False, compare=False)
+    _within: re.Pattern[str] = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> PathPattern:
+        """Reads a pattern.
+
+        Raises:
+            PatternError: with what is wrong with it.
+        """
+        container, *segments = _segments(text)
+        if not _CONTAINER.fullmatch(container):
+            raise PatternError(
+                f"{text!r} must begin with the name of a container: 3 to 63 small letters, digits, hyphens"
+            )
+        if not segments:
+            raise PatternError(f"{text!r} names a container only; add the files, such as {container}/**/*.csv")
+        parsed = [_pieces(segment, stars=True) for segment in segments]
+        captures = tuple(piece.text for pieces in parsed for piece in pieces if piece.kind == "name")
+        for name in captures:
+            if captures.count(name) > 1:
+                raise PatternError(f"{text!r} captures {{{name}}} twice; give each capture a name of its own")
+        starred = (i for i, pieces in enumerate(parsed) if any(piece.kind == "stars" for piece in pieces))
+        folder = min(next(starred, len(parsed)), len(parsed) - 1)
+        return cls(
+            text=text,
+            container=container,
+            captures=captures,
+            folder=folder,
+            _path=re.compile(_regex(parsed)),
+            _within=re.compile(_regex(parsed[folder:])),
+        )
+
+    def match(self, container: str, path: str) -> dict[str, str] | None:
+        """What the pattern captures of a path, or None where it does not fit."""
+        found = self._path.fullmatch(path) if container == self.container else None
+        return found.groupdict() if found else None
+
+    def relative_name(self, path: str) -> str:
+        """The rest of a fitting path below the pattern's folder."""
+        return path.split("/", self.folder)[-1]
+
+    def fits_within(self, name: str) -> bool:
+        """Whether a file of this name within the pattern's folder would fit."""
+        return self._within.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A glob for file names; with a slash in it, for a row of segments anywhere in the path."""
+
+    text: str
+    _path: re.Pattern[str] = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Exclusion:
+        """Reads a glob.
+
+        Raises:
+            PatternError: with what is wrong with it.
+        """
+        parsed = [_pieces(segment, stars=True) for segment in _segments(text.removesuffix("/"))]
+        if any(piece.kind == "name" for pieces in parsed for piece in pieces):
+            raise PatternError(f"{text!r} must not capture: an exclusion has only text and stars")
+        below = "(?:/.*)?" if "/" in text else ""
+        return cls(text=text, _path=re.compile(f"(?:[^/]*/)*?{_regex(parsed)}{below}", re.DOTALL))
+
+    def match(self, path: str) -> bool:
+        return self._path.fullmatch(path) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Text with `{name}` in it; `{{` and `}}` are braces."""
+
+    text: str
+    _parsed: _Pieces = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Template:
+        """Reads a template.
+
+        Raises:
+            PatternError: with what is wrong with it.
+        """
+        return cls(text=text, _parsed=_pieces(text, stars=False))
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(piece.text for piece in self._parsed if piece.kind == "name"))
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether different values may render the same text: they may, unless a slash parts the placeholders."""
+        literal = "/"
+        for piece in self._parsed:
+            if piece.kind == "name":
+                if "/" not in literal:
+                    return True
+                literal = ""
+            else:
+                literal += piece.text
+        return False
+
+    def render(self, values: Mapping[str, str]) -> str:
+        return "".join(values[piece.text] if piece.kind == "name" else piece.text for piece in self._parsed)
+
+
+def _segments(text: str) -> list[str]:
+    if not text:
+        raise PatternError("is empty")
+    for sign, advice in (("\\", "write /"), ("?", "write * or {name}"), ("[", "write * or {name}")):
+        if sign in text:
+            raise PatternError(f"{text!r} has a {sign}, which has no meaning in a pattern; {advice}")
+    segments = text.split("/")
+    if text.startswith("/"):
+        raise PatternError(f"{text!r} begins with a slash; leave it out")
+    if "" in segments:
+        raise PatternError(f"{text!r} has an empty segment: two slashes in a row, or one at its end")
+    if "." in segments or ".." in segments:
+        raise PatternError(f"{text!r} has a . or .. segment; write the path as storage shows it")
+    return segments
+
+
+def _regex(parsed: Sequence[_Pieces]) -> str:
+    """One expression for a row of segments, in linear time.
+
+    What stands between two `**` is taken at the first place where it fits, and so is what stands between two captures
+    or stars of a segment (atomic groups). Taking it later would never make a path fit that does not fit so.
+    """
+    groups: list[list[str]] = [[]]
+    for pieces in parsed:
+        if pieces == _ANY_FOLDERS:
+            groups.append([])
+        else:
+            groups[-1].append(_segment(pieces))
+    first, *rest = groups
+    if not rest:
+        return "/".join(first)
+    *middle, last = rest
+    found = "".join(f"(?>{_FOLDER}*?{'/'.join(group)}/)" for group in middle if group)
+    return "".join(f"{segment}/" for segment in first) + found + f"{_FOLDER}*" + ("/".join(last) or "[^/]+")
+
+
+def _segment(pieces: _Pieces) -> str:
+    text = "".join(piece.spelled for piece in pieces)
+    if any(piece.kind == "stars" and len(piece.text) > 1 for piece in pieces):
+        raise PatternError(f"{text!r} is not possible: ** stands alone between slashes, for any number of folders")
+    wild = [i for i, piece in enumerate(pieces) if piece.kind != "text"]
+    if any(after == before + 1 for before, after in pairwise(wild)):
+        raise PatternError(f"{text!r} has two captures or stars side by side; put text between them")
+    regex = ""
+    for i, piece in enumerate(pieces):
+        if piece.kind == "text":
+            regex += re.escape(piece.text) + (")" if i - 1 in wild[:-1] else "")
+            continue
+        some = "[^/]*" if piece.kind == "stars" and len(pieces) > 1 else "[^/]+"
+        some += "" if i == wild[-1] else "?"
+        regex += "" if i == wild[-1] else "(?>"  # until after the text that follows
+        regex += f"(?P<{piece.text}>{some})" if piece.kind == "name" else some
+    return regex

@@ -1,0 +1,253 @@
+"""What the engine needs of the outside: the ledger's tables, wake-ups, manifests, the lake, the factory, the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from shared.events import Refused
+from shared.lanes import Head, Lane, PendingEvent, SkipReason, TakenEvent
+from shared.reactions import HistoryEntry, Reaction
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present time, in UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneChange:
+    """One transaction on a lane: all of it is saved, or none.
+
+    Attributes:
+        head: to be saved. Its etag must still be the ledger's; without one it must not exist yet.
+        take: events to be moved from pending to taken, at most `capacity()` of them.
+        taken_by: the reaction (its number) that takes them; None if they are skipped for `skipped`.
+        reaction: to be saved, by the same rule as the head.
+        history: lines to be added for `reaction`.
+    """
+
+    head: Head | None = None
+    take: Sequence[PendingEvent] = ()
+    taken_by: int | None = None
+    skipped: SkipReason | None = None
+    at: datetime | None = None
+    reaction: Reaction | None = None
+    history: Sequence[HistoryEntry] = ()
+
+    def capacity(self) -> int:
+        """How many events still fit: a transaction has 100 operations, and moving an event takes two."""
+        others = (self.head is not None) + (self.reaction is not None) + len(self.history)
+        return (100 - others) // 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What was saved, with its new etags."""
+
+    head: Head | None
+    reaction: Reaction | None
+
+
+class Lanes(Protocol):
+    """Lanes, their events and reactions. Every method raises StorageUnavailable where storage fails."""
+
+    def add_event(self, lane: str, event: PendingEvent) -> bool:
+        """Inserts a pending event; False if it is pending already. (One taken before is found out when it is taken.)"""
+
+    def read(self, lane: str) -> Lane: ...
+
+    def taken(self, lane: str, event_ids: Iterable[str]) -> frozenset[str]:
+        """Those of the events that a reaction took, or that were skipped, before."""
+
+    def drop_pending(self, lane: str, event_ids: Iterable[str]) -> None:
+        """Removes pending events that are late deliveries of taken ones."""
+
+    def commit(self, lane: str, change: LaneChange) -> Saved:
+        """Carries out the change in one transaction.
+
+        Raises:
+            Stale: the head or the reaction was changed by somebody else; nothing was saved.
+            AlreadyTaken: some events had been taken before; nothing was saved.
+        """
+
+    def reaction(self, reaction_id: str) -> Reaction | None: ...
+
+    def history(self, reaction_id: str) -> list[HistoryEntry]:
+        """The reaction's history, oldest first."""
+
+    def add_history(self, reaction_id: str, entry: HistoryEntry) -> None:
+        """Adds a line that changes no state (something noticed after the end, for instance)."""
+
+    def events_of(self, reaction_id: str) -> list[TakenEvent]:
+        """The events the reaction took, in the order they were accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Something that must be looked at from `at` on."""
+
+    key: str
+    at: datetime
+    etag: str | None = field(default=None, compare=False)
+
+
+class DueTable(Protocol):
+    """What must be looked at, and when: the truth behind every wake-up."""
+
+    def get(self, key: str) -> Due | None: ...
+
+    def set(self, key: str, at: datetime) -> Due:
+        """Whatever the row says now, the key is due at `at`."""
+
+    def move(self, due: Due | None, key: str, at: datetime | None) -> bool:
+        """Replaces the row read as `due` (None: there was none) by one for `at` (None: by none).
+
+        False if the row was changed in between: whoever changed it wants an earlier or another look, and gets it.
+        """
+
+    def due(self, before: datetime) -> Iterable[Due]:
+        """All rows due before a time, earliest first within a page."""
+
+
+class WakeUps(Protocol):
+    def send(self, key: str, delay_seconds: float = 0.0) -> None:
+        """Sends a wake-up that becomes visible after the delay. It carries the key only, never truth."""
+
+    def drain_poisoned(self, revive: Callable[[str], None]) -> list[str]:
+        """Removes the wake-ups that failed too often, each after its key has been revived; gives the keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """One unit of a resource, held by a reaction since its start was intended."""
+
+    reaction_id: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A resource's head and its permits. `cursor`: up to when the runs of a factory have been followed."""
+
+    name: str
+    permits: tuple[Permit, ...]
+    cursor: datetime | None = None
+    looks: int = 0
+    etag: str | None = field(default=None, compare=False)
+
+
+class Permits(Protocol):
+    def read(self, resource: str) -> Resource: ...
+
+    def hold(self, resource: str, permit: Permit) -> None:
+        """Idempotent: a reaction holds one permit of a resource, however often it asks."""
+
+    def release(self, resource: str, reaction_id: str) -> None:
+        """Idempotent."""
+
+    def save_head(self, resource: Resource) -> bool:
+        """Saves cursor and looks; False if somebody else saved first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedEvent:
+    """One of the last refused or unmatched events."""
+
+    at: datetime
+    reason: str
+    detail: str
+    event_id: str | None
+    subject: str | None
+
+
+class Recent(Protocol):
+    """Lists for people: recent reactions, and what was refused. Never read to decide anything."""
+
+    def put(self, reaction: Reaction) -> None: ...
+
+    def reactions(self, day: datetime) -> list[tuple[str, str]]:
+        """(id, state when listed) of the reactions created on that UTC day, newest first."""
+
+    def count_refused(self, refused: Refused, at: datetime) -> None:
+        """Counts a refused or unmatched event by its reason, and keeps it among the last 1,000."""
+
+    def refused(self) -> tuple[dict[str, int], list[RefusedEvent]]:
+        """Counts per reason, and the last refused events, newest first."""
+
+
+class Manifests(Protocol):
+    def url(self, reaction_id: str) -> str: ...
+
+    def write(self, reaction: Reaction, events: Sequence[TakenEvent]) -> None:
+        """Writes the batch once; a manifest that exists stays as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileProperties:
+    etag: str
+    size: int
+
+
+class Lake(Protocol):
+    def properties(self, account: str, container: str, path: str) -> FileProperties | None:
+        """The present state of a file, which the event of a rename does not carry; None if the file is gone."""
+
+
+class RunStatus(StrEnum):
+    QUEUED = "Queued"
+    IN_PROGRESS = "InProgress"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELING = "Canceling"
+    CANCELLED = "Cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A pipeline run as the factory tells it."""
+
+    id: str
+    pipeline: str
+    status: RunStatus
+    parameters: dict[str, str]
+    started: datetime | None
+    message: str
+
+    @property
+    def stamp(self) -> tuple[str, str]:
+        """(reaction id, attempt) that the start carried; empty strings for a run that is not ours."""
+        return self.parameters.get("reaction_id", ""), self.parameters.get("attempt", "")
+
+
+class DataFactory(Protocol):
+    """One data factory.
+
+    Every method raises TargetBusy (429) or TargetRefused (another 4xx); the reading ones raise TargetUnavailable
+    where there was no usable answer.
+    """
+
+    name: str
+
+    def declared_parameters(self, pipeline: str) -> frozenset[str]: ...
+
+    def create_run(self, pipeline: str, parameters: dict[str, str]) -> str:
+        """Starts a run, and gives its id. One request, never repeated.
+
+        Raises:
+            InDoubt: the run may or may not have been started.
+        """
+
+    def run(self, run_id: str) -> Run | None: ...
+
+    def runs_updated(self, after: datetime, before: datetime, pipeline: str | None = None) -> list[Run]:
+        """All runs last updated between two times: every page."""
+
+    def cancel(self, run_id: str) -> None: ...

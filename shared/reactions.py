@@ -1,0 +1,168 @@
+"""A reaction: one decision to act, its states, and the one table of what may follow what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from shared.errors import RelearnError
+
+
+class State(StrEnum):
+    PENDING = "pending"
+    STARTING = "starting"
+    AWAITING_APPROVAL = "awaiting-approval"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed-out"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
+    ROLLED_BACK = "rolled-back"
+
+
+_ENDS_EARLY: Final = frozenset({State.FAILED, State.CANCELLED, State.REFUSED, State.SUPERSEDED})
+
+TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
+    # pending -> pending: the wait for a permit, a busy target or a back-off was prolonged.
+    State.PENDING: frozenset({State.PENDING, State.STARTING}) | _ENDS_EARLY,
+    # starting -> starting: in doubt, asked again; or posted again under the same stamp.
+    # starting -> pending: the target said clearly that it did not start anything (429).
+    State.STARTING: frozenset({State.STARTING, State.PENDING, State.AWAITING_APPROVAL, State.RUNNING}) | _ENDS_EARLY,
+    State.AWAITING_APPROVAL: frozenset({State.RUNNING}) | _ENDS_EARLY,
+    # running -> running: a second run was found; running -> pending: the run failed and another attempt is due.
+    State.RUNNING: frozenset({State.RUNNING, State.PENDING, State.SUCCEEDED, State.TIMED_OUT, State.ROLLED_BACK})
+    | _ENDS_EARLY,
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+    State.TIMED_OUT: frozenset(),
+    State.REFUSED: frozenset(),
+    State.SUPERSEDED: frozenset(),
+    State.ROLLED_BACK: frozenset(),
+}
+
+
+class IllegalTransition(RelearnError):
+    """A reaction was to move to a state that may not follow its own: a fault in Relearn, never in its input."""
+
+    code = "illegal-transition"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineAction:
+    """The rendered `run-pipeline` of a rule, fixed when the reaction is made: a later rule change does not touch it."""
+
+    pipeline: str
+    parameters: Mapping[str, str]
+    timeout: timedelta
+    attempts: int
+    backoff: timedelta
+    needs_manifest: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """The saved will to start: nobody else acts on it before `deadline`.
+
+    Attributes:
+        posted: how often the start has been sent under this stamp, this one included.
+        doubt_since: since when it is unclear whether the target started anything; None while the call may be out.
+        queries: how many looks for a run with our stamp have found none since then.
+    """
+
+    since: datetime
+    deadline: datetime
+    posted: int = 1
+    doubt_since: datetime | None = None
+    queries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """One reaction as saved. `etag` is what the ledger last gave for it; None before it is first saved."""
+
+    id: str
+    rule: str
+    key: str
+    revision: str
+    state: State
+    reason: str
+    action: PipelineAction
+    created: datetime
+    changed: datetime
+    events: int
+    attempt: int = 1
+    next_look: datetime | None = None
+    intent: Intent | None = None
+    run_id: str | None = None
+    accepted: datetime | None = None
+    """When the current attempt's start was accepted: `timeout` counts from here."""
+    ended: datetime | None = None
+    manifest_url: str | None = None
+    manifest_written: bool = False
+    etag: str | None = field(default=None, compare=False)
+
+    @property
+    def lane(self) -> str:
+        return self.id.rpartition("-")[0]
+
+    @property
+    def seq(self) -> int:
+        return int(self.id.rpartition("-")[2])
+
+    @property
+    def final(self) -> bool:
+        return not TRANSITIONS[self.state]
+
+    def moved_to(self, state: State, reason: str, at: datetime, **changes: object) -> Reaction:
+        """The reaction in its next state, with the reason why.
+
+        Raises:
+            IllegalTransition: if `state` may not follow the present one.
+        """
+        if state not in TRANSITIONS[self.state]:
+            raise IllegalTransition(f"reaction {self.id} is {self.state} and cannot become {state} ({reason})")
+        moved = replace(self, state=state, reason=reason, changed=at, **changes)  # type: ignore[arg-type]
+        return replace(moved, ended=at, next_look=None) if moved.final else moved
+
+    def log_context(self) -> dict[str, object]:
+        return {
+            "reaction": self.id,
+            "rule": self.rule,
+            "key": self.key,
+            "state": str(self.state),
+            "attempt": self.attempt,
+            "run": self.run_id,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One line of a reaction's history: what it became, or what was noticed about it, and why."""
+
+    at: datetime
+    what: str
+    reason: str
+    attempt: int
+    run_id: str | None = None
+
+
+def reaction_id(lane: str, seq: int) -> str:
+    """A reaction's id is its address: the lane's partition and its number there."""
+    return f"{lane}-{seq}"
+
+
+def entry_of(reaction: Reaction) -> HistoryEntry:
+    """The history line that says how the reaction came into its present state."""
+    return HistoryEntry(
+        at=reaction.changed,
+        what=str(reaction.state),
+        reason=reaction.reason,
+        attempt=reaction.attempt,
+        run_id=reaction.run_id,
+    )

@@ -1,0 +1,143 @@
+"""The rules as values: which events, grouped how, under what limits, lead to which action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from shared.events import Event, FileLanded
+from shared.patterns import Exclusion, PathPattern, Template
+
+BUILT_INS: Final = frozenset({"manifest", "reaction_id", "count"})
+"""Placeholders of `with` that are known only when a reaction starts."""
+
+STAMPS: Final = frozenset({"reaction_id", "attempt"})
+"""Parameters Relearn sends itself with every start."""
+
+DEFAULT_TIMEOUT: Final = timedelta(hours=24)
+DEFAULT_GIVE_UP_AFTER: Final = timedelta(hours=24)
+"""Without it the files of a batch that never gets complete would have no end."""
+MAX_WAIT_PER_QUIET: Final = 10
+
+
+class WhileRunning(StrEnum):
+    """What happens to events that arrive while their lane's reaction is still running."""
+
+    COALESCE = "coalesce"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """Which rules a worker decides by: the hash of their text and used settings, and the file's age."""
+
+    hash: str
+    modified: datetime
+
+    def older_than(self, other: Revision) -> bool:
+        return self.hash != other.hash and self.modified < other.modified
+
+    def to_text(self) -> str:
+        return f"{self.hash}@{self.modified.astimezone(UTC).isoformat()}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Revision:
+        digest, _, modified = text.partition("@")
+        return cls(hash=digest, modified=datetime.fromisoformat(modified))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """How an event fits a rule: the lane's key, and what the pattern captured."""
+
+    key: str
+    captures: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLandedTrigger:
+    """Files of one container whose path fits the pattern, except those excluded."""
+
+    kind: ClassVar[str] = FileLanded.kind
+
+    path: PathPattern
+    exclude: tuple[Exclusion, ...] = ()
+
+    def captures(self, event: Event) -> dict[str, str] | None:
+        """What the pattern captured, or None where the event is not this trigger's."""
+        if not isinstance(event, FileLanded):
+            return None
+        captured = self.path.match(event.container, event.path)
+        if captured is None or any(exclusion.match(event.path) for exclusion in self.exclude):
+            return None
+        return captured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collect:
+    """How events become a batch. Without `by` the rule has one lane; without `quiet` and `all_of` nothing waits."""
+
+    by: Template | None = None
+    all_of: tuple[str, ...] = ()
+    give_up_after: timedelta | None = None
+    quiet: timedelta | None = None
+    max_wait: timedelta | None = None
+    max_events: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPipeline:
+    """Start an ADF pipeline; `with_` holds its parameters, without the stamps Relearn adds."""
+
+    kind: ClassVar[str] = "run-pipeline"
+
+    pipeline: str
+    with_: Mapping[str, Template] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    cooldown: timedelta = timedelta(0)
+    while_running: WhileRunning = WhileRunning.COALESCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often a start or a failed run is tried in all, and the first wait, which doubles."""
+
+    attempts: int = 1
+    backoff: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    name: str
+    trigger: FileLandedTrigger
+    action: RunPipeline
+    collect: Collect = Collect()
+    limits: Limits = Limits()
+    retry: Retry = Retry()
+    timeout: timedelta = DEFAULT_TIMEOUT
+
+    def match(self, event: Event) -> Match | None:
+        captures = self.trigger.captures(event)
+        if captures is None:
+            return None
+        return Match(key=self.collect.by.render(captures) if self.collect.by else "", captures=captures)
+
+    def relative_name(self, event: Event) -> str:
+        """A matching file's name within the pattern's folder, which is what `all_of` names; else an empty text."""
+        return self.trigger.path.relative_name(event.path) if isinstance(event, FileLanded) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    revision: Revision
+    rules: Mapping[str, Rule]
+
+    def match(self, event: Event) -> list[tuple[Rule, Match]]:
+        pairs: Iterable[tuple[Rule, Match | None]] = ((rule, rule.match(event)) for rule in self.rules.values())
+        return [(rule, match) for rule, match in pairs if match is not None]

@@ -1,0 +1,124 @@
+"""Says in a user's words, and with its place, what pydantic found wrong with the shape of a rules file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Final
+
+from pydantic_core import ErrorDetails
+
+from shared.rules_schema import (
+    LONGEST_NAME,
+    Collect,
+    FileLanded,
+    Limits,
+    Reaction,
+    Retry,
+    RulesFile,
+    Section,
+    When,
+    kind_of,
+)
+from shared.yaml_lines import Found, Path
+
+_TRIGGERS: Final = frozenset({"drift-detected", "model-registered", "run-ended", "file-overdue"})
+_ACTIONS: Final = frozenset({"run-job", "deploy-model", "roll-back", "notify"})
+NOT_BUILT: Final = (
+    _TRIGGERS
+    | _ACTIONS
+    | {
+        "until",
+        "during-cooldown",
+        "concurrency",
+        "start-rate",
+        "priority",
+        "resources",
+        "mode",
+        "expect",
+        "gate",
+        "soak",
+    }
+)
+"""Keys the language is meant to have, refused wherever they stand until they do something."""
+
+# By their place in a reaction; () is the reaction itself.
+_SECTIONS: Final[dict[Path, type[Section]]] = {
+    (): Reaction,
+    ("when",): When,
+    ("when", "file-landed"): FileLanded,
+    ("collect",): Collect,
+    ("limits",): Limits,
+    ("retry",): Retry,
+}
+_STANDS_INSTEAD: Final = {"file-landed": _TRIGGERS, "run-pipeline": _ACTIONS}
+_NO_NAME: Final = f"is not the name of a reaction: small letters, digits and single hyphens, up to {LONGEST_NAME}"
+_SHAPES: Final = {
+    "model_type": "must be a mapping (indented keys and values), not {kind}",
+    "dict_type": "must be a mapping (indented keys and values), not {kind}",
+    "list_type": "must be a list, such as [a, b], not {kind}",
+    "too_short": "is empty",
+    "string_pattern_mismatch": _NO_NAME,
+    "string_too_long": _NO_NAME,
+}
+
+
+def in_words(errors: Iterable[ErrorDetails]) -> Iterator[Found]:
+    """What a user should know of the errors. One mistake that pydantic reports twice is said once."""
+    details = list(errors)
+    unknown = {_place(error) for error in details if error["type"] == "extra_forbidden"}
+    for error in details:
+        place = _place(error)
+        if error["input"] is None and error["type"] != "extra_forbidden":
+            continue  # that it has no value was said before
+        if error["type"] != "missing":
+            yield place, _message(error, place)
+        elif not any(_meant(other, place) for other in unknown):
+            yield place[:-1], f"{place[-1]} is missing"
+
+
+def _place(error: ErrorDetails) -> Path:
+    return tuple(part for part in error["loc"] if part != "[key]")
+
+
+def _message(error: ErrorDetails, place: Path) -> str:
+    kind = error["type"]
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind == "extra_forbidden":
+        return _unknown_key(place)
+    return _SHAPES.get(kind, error["msg"]).format(kind=kind_of(error["input"]))
+
+
+def _meant(unknown: Path, missing: Path) -> bool:
+    """Whether the key that is missing is there, only misspelled or replaced by one that is not built yet."""
+    if unknown[:-1] != missing[:-1]:
+        return False
+    key = str(missing[-1])
+    return unknown[-1] in _STANDS_INSTEAD.get(key, ()) or _close(str(unknown[-1]), [key]) is not None
+
+
+def _unknown_key(place: Path) -> str:
+    key = str(place[-1])
+    if key in NOT_BUILT:
+        return "is not built yet"
+    close = _close(key, _keys(_section_at(place[:-1])))
+    if close is not None:
+        return f"is not a key; did you mean {close}?"
+    homes = [".".join(map(str, home)) for home, section in _SECTIONS.items() if key in _keys(section)]
+    if homes:
+        return f"does not belong here, but under {homes[0] or 'the name of a reaction'}"
+    return f"is not a key; there are {', '.join(_keys(_section_at(place[:-1])))}"
+
+
+def _section_at(place: Path) -> type[Section]:
+    return _SECTIONS[place[2:]] if len(place) > 1 else RulesFile
+
+
+def _keys(section: type[Section]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _close(key: str, keys: list[str]) -> str | None:
+    found = get_close_matches(key.lower().replace("_", "-"), keys, n=1)
+    return found[0] if found else None

@@ -1,0 +1,185 @@
+"""The app's settings: the only module that reads the environment, and the names of everything it stores in."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from shared.errors import ConfigurationError, Problem
+
+# Created by Bicep and by local/, never by the app. The poison queue belongs to the queue trigger's host.
+TABLES: Final = ("lanes", "due", "permits", "recent")
+WAKE_UP_QUEUE: Final = "wake-ups"
+POISON_QUEUE: Final = "wake-ups-poison"
+QUEUES: Final = (WAKE_UP_QUEUE, POISON_QUEUE)
+MANIFEST_CONTAINER: Final = "manifests"
+CONTAINERS: Final = (MANIFEST_CONTAINER, "dead-letters")
+
+STORAGE_CONNECTION: Final = "RelearnStorage"
+SWEEP_SCHEDULE: Final = "0 */5 * * * *"  # NCRONTAB: at second 0 of every fifth minute
+
+_FACTORY_ID = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<resource_group>[^/]+)"
+    r"/providers/Microsoft\.DataFactory/factories/(?P<name>[^/]+)",
+    re.IGNORECASE,
+)
+_WORKSPACE_ID = re.compile(
+    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.MachineLearningServices/workspaces/[^/]+",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """How the app's own storage is reached: a connection string, or three service addresses with identity."""
+
+    connection_string: str | None = field(default=None, repr=False)
+    blob_service_uri: str = ""
+    queue_service_uri: str = ""
+    table_service_uri: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorySettings:
+    subscription_id: str
+    resource_group: str
+    name: str
+    resource_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the app is told from outside, except its rules."""
+
+    storage: StorageSettings
+    lake_accounts: Mapping[str, str]
+    """Storage account name to its blob service address: the allow-list of accounts whose events count."""
+    factory: FactorySettings
+    workspace_id: str | None
+    arm_endpoint: str
+    client_id: str | None
+
+
+def process_environment() -> dict[str, str]:
+    """The app settings as the host hands them to this process."""
+    return dict(os.environ)
+
+
+def rules_path(root: Path, environment: Mapping[str, str]) -> Path:
+    """The rules file; a relative RELEARN_RULES starts at `root`, the folder of host.json."""
+    return root / (environment.get("RELEARN_RULES", "").strip() or "reactions.yaml")
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Reads every setting, and reports every problem at once.
+
+    Raises:
+        ConfigurationError: with one problem per wrong or missing setting, by its name.
+    """
+    read = _Reader(environment)
+    settings = Settings(
+        storage=_storage(read),
+        lake_accounts=_lake_accounts(read),
+        factory=_factory(read),
+        workspace_id=_workspace_id(read),
+        arm_endpoint=read.https("RELEARN_ARM_ENDPOINT", default="https://management.azure.com"),
+        client_id=read.optional("AZURE_CLIENT_ID"),
+    )
+    if read.problems:
+        raise ConfigurationError(read.problems)
+    return settings
+
+
+class _Reader:
+    """Reads single settings and collects what is wrong with them."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.problems: list[Problem] = []
+
+    def optional(self, name: str) -> str | None:
+        return self._environment.get(name, "").strip() or None
+
+    def required(self, name: str, expected: str) -> str:
+        value = self.optional(name)
+        if value is None:
+            self.wrong(name, f"is not set; expected {expected}")
+        return value or ""
+
+    def https(self, name: str, default: str | None = None) -> str:
+        value = (self.optional(name) or default) if default else self.required(name, "an https address")
+        if value and not value.startswith("https://"):
+            self.wrong(name, f"must start with https://, not {value[:40]!r}: tokens are only sent over TLS")
+        return (value or "").rstrip("/")
+
+    def wrong(self, name: str, message: str) -> None:
+        self.problems.append(Problem(where=f"setting {name}", message=message))
+
+
+def _storage(read: _Reader) -> StorageSettings:
+    connection_string = read.optional(STORAGE_CONNECTION)
+    if connection_string is not None:  # as in Functions: a plain value beats the prefixed ones
+        return StorageSettings(connection_string=connection_string)
+    return StorageSettings(
+        blob_service_uri=read.https(f"{STORAGE_CONNECTION}__blobServiceUri"),
+        queue_service_uri=read.https(f"{STORAGE_CONNECTION}__queueServiceUri"),
+        table_service_uri=read.https(f"{STORAGE_CONNECTION}__tableServiceUri"),
+    )
+
+
+def _lake_accounts(read: _Reader) -> dict[str, str]:
+    name = "RELEARN_LAKE_BLOB_SERVICE_URIS"
+    value = read.required(name, "the blob service addresses of the accounts whose events count, separated by commas")
+    accounts: dict[str, str] = {}
+    for address in filter(None, (part.strip().rstrip("/") for part in value.split(","))):
+        account = _account_of(address)
+        if account is None:
+            read.wrong(name, f"{address!r} is not a blob service address such as https://ACCOUNT.blob.core.windows.net")
+        elif account in accounts:
+            read.wrong(name, f"names the account {account!r} twice")
+        else:
+            accounts[account] = address
+    return accounts
+
+
+def _account_of(address: str) -> str | None:
+    parts = urlsplit(address)
+    if parts.scheme != "https" or not parts.hostname:
+        return None
+    try:
+        ip_address(parts.hostname)
+    except ValueError:
+        return None if parts.path else parts.hostname.partition(".")[0]
+    # An address without a host name per account carries the account as its first path segment.
+    account = parts.path.strip("/")
+    return account if account and "/" not in account else None
+
+
+def _factory(read: _Reader) -> FactorySettings:
+    name = "RELEARN_DATA_FACTORY_ID"
+    value = read.required(name, "the resource id of the data factory")
+    found = _FACTORY_ID.fullmatch(value)
+    if found is None:
+        if value:
+            read.wrong(name, f"{value!r} is not the resource id of a data factory")
+        return FactorySettings(subscription_id="", resource_group="", name="", resource_id="")
+    return FactorySettings(
+        subscription_id=found["subscription"],
+        resource_group=found["resource_group"],
+        name=found["name"],
+        resource_id=value,
+    )
+
+
+def _workspace_id(read: _Reader) -> str | None:
+    name = "RELEARN_WORKSPACE_ID"
+    value = read.optional(name)
+    if value is not None and _WORKSPACE_ID.fullmatch(value) is None:
+        read.wrong(name, f"{value!r} is not the resource id of a machine learning workspace")
+    return value

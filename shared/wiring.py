@@ -1,0 +1,185 @@
+"""The composition root: settings and rules in, the running parts out. The only importer of shared.cloud."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from azure.identity import DefaultAzureCredential
+
+from shared import rules_file, telemetry
+from shared.cloud import storage
+from shared.cloud.data_factory import DataFactoryClient
+from shared.cloud.due_table import DueTable
+from shared.cloud.lake import LakeFiles
+from shared.cloud.lane_table import LaneTable
+from shared.cloud.manifest_blobs import ManifestBlobs
+from shared.cloud.permit_table import PermitTable
+from shared.cloud.recent_table import RecentTable
+from shared.cloud.wake_up_queue import WakeUpQueue
+from shared.engine import Engine
+from shared.errors import ConfigurationError, Problem
+from shared.intake import Intake
+from shared.looks import InlineLooks, Scheduler
+from shared.ports import Clock
+from shared.queries import Queries
+from shared.rules import Rules
+from shared.settings import (
+    MANIFEST_CONTAINER,
+    POISON_QUEUE,
+    WAKE_UP_QUEUE,
+    Settings,
+    from_environment,
+    process_environment,
+    rules_path,
+)
+
+logger = logging.getLogger(__name__)
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The parts the functions call."""
+
+    intake: Intake
+    engine: Engine
+    scheduler: Scheduler
+    queries: Queries
+    rules: Rules
+    clock: Clock
+
+
+def build(settings: Settings, rules: Rules, clock: Clock) -> App:
+    """Puts the product together. Makes no request."""
+    credential = DefaultAzureCredential(managed_identity_client_id=settings.client_id)
+    tables = storage.tables(settings.storage, credential)
+    queues = storage.queues(settings.storage, credential)
+    blobs = storage.blobs(settings.storage, credential)
+    lanes = LaneTable(tables.get_table_client("lanes"))
+    recent = RecentTable(tables.get_table_client("recent"))
+    factory = DataFactoryClient(settings.factory, settings.arm_endpoint, credential)
+    scheduler = Scheduler(
+        DueTable(tables.get_table_client("due")),
+        WakeUpQueue(queues.get_queue_client(WAKE_UP_QUEUE), queues.get_queue_client(POISON_QUEUE)),
+        clock,
+    )
+    engine = Engine(
+        rules=rules,
+        lanes=lanes,
+        permits=PermitTable(tables.get_table_client("permits")),
+        recent=recent,
+        manifests=ManifestBlobs(blobs.get_container_client(MANIFEST_CONTAINER)),
+        factory=factory,
+        clock=clock,
+        scheduler=scheduler,
+    )
+    intake = Intake(
+        rules=rules,
+        accounts=frozenset(settings.lake_accounts),
+        workspace_id=settings.workspace_id,
+        lanes=lanes,
+        recent=recent,
+        lake=LakeFiles(settings.lake_accounts, credential),
+        clock=clock,
+        scheduler=scheduler,
+        look_now=InlineLooks(engine.look_at_lane),
+    )
+    queries = Queries(lanes=lanes, recent=recent, factory_id=settings.factory.resource_id)
+    return App(intake=intake, engine=engine, scheduler=scheduler, queries=queries, rules=rules, clock=clock)
+
+
+def load_rules(file: Path, environment: Mapping[str, str]) -> Rules:
+    """Reads the rules file; `environment` is what it may refer to.
+
+    Raises:
+        ConfigurationError: with every problem of the file and its line.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        modified = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except (OSError, UnicodeDecodeError) as error:
+        problem = Problem(where=file.name, message=f"cannot be read ({error}); RELEARN_RULES names the rules file")
+        raise ConfigurationError([problem]) from error
+    return rules_file.load(text, file=file.name, settings=environment, modified=modified)
+
+
+def configuration(root: Path, environment: Mapping[str, str]) -> tuple[Settings, Rules]:
+    """Settings and rules, or every problem of both at once.
+
+    Raises:
+        ConfigurationError: something is wrong with either.
+    """
+    problems: list[Problem] = []
+    settings: Settings | None = None
+    rules: Rules | None = None
+    try:
+        settings = from_environment(environment)
+    except ConfigurationError as wrong:
+        problems += wrong.problems
+    try:
+        rules = load_rules(rules_path(root, environment), environment)
+    except ConfigurationError as wrong:
+        problems += wrong.problems
+    if settings is None or rules is None:
+        raise ConfigurationError(problems)
+    return settings, rules
+
+
+class _Once:
+    """Builds the app at the first call, in whichever thread that comes; a wrong configuration is kept, too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._app: App | None = None
+        self._wrong: ConfigurationError | None = None
+
+    def get(self) -> App:
+        with self._lock:
+            if self._app is None and self._wrong is None:
+                self._build()
+            if self._app is not None:
+                return self._app
+        raise ConfigurationError(self._wrong.problems if self._wrong is not None else ())
+
+    def _build(self) -> None:
+        telemetry.quiet_azure_clients()
+        try:
+            settings, rules = configuration(ROOT, process_environment())
+        except ConfigurationError as wrong:
+            # Said once: from now on every function raises it, and Event Grid keeps the events until it is mended.
+            logger.error("configuration_wrong %s", wrong)  # noqa: TRY400 - the text says it all, a traceback nothing
+            self._wrong = wrong
+        else:
+            self._app = build(settings, rules, SystemClock())
+
+    def use(self, app: App | None) -> None:
+        with self._lock:
+            self._app, self._wrong = app, None
+
+
+_once = _Once()
+
+
+def app() -> App:
+    """The app of this process.
+
+    Raises:
+        ConfigurationError: settings or rules are wrong; every call says so until a new process has better ones.
+    """
+    return _once.get()
+
+
+def use(replacement: App | None) -> None:
+    """Puts another app in place (one with an injected clock, say); None: build anew at the next call."""
+    _once.use(replacement)

@@ -1,0 +1,347 @@
+"""The ledger protocol: the same cases on the fake and on real tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from shared import wiring
+from shared.cloud import storage
+from shared.cloud.due_table import DueTable
+from shared.cloud.lane_table import LaneTable
+from shared.cloud.permit_table import PermitTable
+from shared.cloud.recent_table import RecentTable
+from shared.errors import AlreadyTaken, Stale
+from shared.events import Reason, Refused, event_key
+from shared.lanes import Claim, Head, PendingEvent, SkipReason, lane_id
+from shared.ports import LaneChange, Permit
+from shared.reactions import HistoryEntry, Intent, PipelineAction, Reaction, State, entry_of, reaction_id
+from shared.rules import Revision
+from tests.fakes import T0, FakeDueTable, FakeLanes, FakePermits, FakeRecent, landed
+
+LANE = lane_id("score", "b1")
+REVISION = Revision(hash="0123456789ab", modified=T0)
+HEAD = Head(rule="score", key="b1", revision=REVISION)
+
+
+@dataclass
+class Ledger:
+    lanes: Any
+    due: Any
+    permits: Any
+    recent: Any
+
+
+@pytest.fixture(params=["fake", pytest.param("azurite", marks=pytest.mark.cloud)])
+def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    if request.param == "fake":
+        yield Ledger(FakeLanes(), FakeDueTable(), FakePermits(), FakeRecent())
+        return
+    cloud = request.getfixturevalue("cloud")
+    account = cloud.new_app_account()
+    settings, _ = wiring.configuration(
+        wiring.ROOT, {**cloud.app_settings(account, cloud.new_lake_account(), "adf-relearn"), "DIABETES_MODEL": "m"}
+    )
+    with storage.tables(settings.storage, wiring.DefaultAzureCredential()) as tables:
+        yield Ledger(
+            LaneTable(tables.get_table_client("lanes")),
+            DueTable(tables.get_table_client("due")),
+            PermitTable(tables.get_table_client("permits")),
+            RecentTable(tables.get_table_client("recent")),
+        )
+
+
+def event(n: int) -> PendingEvent:
+    file = landed(f"in/b1/{n:04}.csv")
+    return PendingEvent(id=event_key(file), rule="score", key="b1", event=file, accepted=T0 + timedelta(milliseconds=n))
+
+
+def reaction(seq: int = 1, **changes: Any) -> Reaction:
+    action = PipelineAction(
+        pipeline="score-diabetes",
+        parameters={"batch": "b1", "files": "https://x/y.json", "umlaut": "ä\n\"'"},
+        timeout=timedelta(hours=2),
+        attempts=3,
+        backoff=timedelta(minutes=1),
+        needs_manifest=True,
+    )
+    made = Reaction(
+        id=reaction_id(LANE, seq),
+        rule="score",
+        key="b1",
+        revision=REVISION.to_text(),
+        state=State.PENDING,
+        reason="2 events",
+        action=action,
+        created=T0,
+        changed=T0,
+        events=1,
+    )
+    return replace(made, **changes)
+
+
+def take(ledger: Ledger, events: list[PendingEvent], head: Head = HEAD, seq: int = 1, **changes: Any) -> Any:
+    made = reaction(seq, events=len(events))
+    change = LaneChange(
+        head=replace(head, seq=seq, running=seq, claimed=T0),
+        take=events,
+        taken_by=seq,
+        at=T0,
+        reaction=made,
+        history=(entry_of(made),),
+    )
+    return ledger.lanes.commit(LANE, replace(change, **changes))
+
+
+def test_an_event_is_inserted_once(ledger: Ledger) -> None:
+    assert ledger.lanes.add_event(LANE, event(1)) is True
+    assert ledger.lanes.add_event(LANE, event(1)) is False
+    lane = ledger.lanes.read(LANE)
+    assert (lane.head, lane.pending) == (None, (event(1),))
+
+
+def test_taking_moves_events_and_saves_head_reaction_and_history_together(ledger: Ledger) -> None:
+    events = [event(n) for n in range(3)]
+    for each in events:
+        ledger.lanes.add_event(LANE, each)
+    saved = take(ledger, events[:2])
+    lane = ledger.lanes.read(LANE)
+    assert lane.head == replace(HEAD, seq=1, running=1, claimed=T0)
+    assert lane.head.etag == saved.head.etag
+    assert lane.pending == (events[2],)
+    assert ledger.lanes.reaction(reaction_id(LANE, 1)) == reaction(1, events=2)
+    assert [t.pending for t in ledger.lanes.events_of(reaction_id(LANE, 1))] == events[:2]
+    assert [e.what for e in ledger.lanes.history(reaction_id(LANE, 1))] == ["pending"]
+    assert ledger.lanes.taken(LANE, [e.id for e in events]) == {e.id for e in events[:2]}
+
+
+def test_a_stale_claimer_fails_and_changes_nothing(ledger: Ledger) -> None:
+    events = [event(n) for n in range(2)]
+    for each in events:
+        ledger.lanes.add_event(LANE, each)
+    first = take(ledger, events[:1])
+    take(ledger, [], replace(first.head, running=None), seq=2)
+    with pytest.raises(Stale):
+        take(ledger, events[1:], first.head, seq=3)  # its head was read before the second change
+    with pytest.raises(Stale):
+        take(ledger, events[1:], HEAD, seq=3)  # it never saw a head at all
+    assert ledger.lanes.read(LANE).pending == (events[1],)
+    assert ledger.lanes.reaction(reaction_id(LANE, 3)) is None
+    assert ledger.lanes.taken(LANE, [events[1].id]) == frozenset()
+
+
+def test_a_stale_reaction_fails_and_leaves_the_head_alone(ledger: Ledger) -> None:
+    saved = take(ledger, [])
+    newer = saved.reaction.moved_to(State.STARTING, "x", T0)
+    ledger.lanes.commit(LANE, LaneChange(reaction=newer))
+    ended = replace(saved.head, running=None, ended=T0)
+    with pytest.raises(Stale):
+        ledger.lanes.commit(LANE, LaneChange(head=ended, reaction=saved.reaction.moved_to(State.FAILED, "y", T0)))
+    assert ledger.lanes.read(LANE).head.running == 1
+    assert ledger.lanes.reaction(saved.reaction.id).state is State.STARTING
+
+
+def test_a_late_duplicate_after_the_take_is_told_when_it_is_taken(ledger: Ledger) -> None:
+    for n in range(3):
+        ledger.lanes.add_event(LANE, event(n))
+    saved = take(ledger, [event(0), event(1)])
+    assert ledger.lanes.add_event(LANE, event(1)) is True  # nothing pending under its key any more
+    free = replace(saved.head, running=None)
+    with pytest.raises(AlreadyTaken) as known:
+        take(ledger, [event(1), event(2)], free, seq=2)
+    assert known.value.event_ids == {event(1).id}
+    assert ledger.lanes.read(LANE).head.seq == 1
+    ledger.lanes.drop_pending(LANE, known.value.event_ids)
+    ledger.lanes.drop_pending(LANE, known.value.event_ids)  # twice is once
+    take(ledger, [event(2)], free, seq=2)
+    assert ledger.lanes.read(LANE).pending == ()
+    assert [t.pending.id for t in ledger.lanes.events_of(reaction_id(LANE, 1))] == [event(0).id, event(1).id]
+
+
+def test_an_event_that_somebody_else_took_out_of_pending_is_not_taken_again(ledger: Ledger) -> None:
+    ledger.lanes.add_event(LANE, event(0))
+    with pytest.raises(Stale):
+        take(ledger, [event(0), event(1)])  # event 1 was never inserted
+    assert ledger.lanes.read(LANE).head is None
+
+
+def test_more_events_than_one_transaction_holds_are_moved_under_one_claim(ledger: Ledger) -> None:
+    events = [event(n) for n in range(120)]
+    for each in events:
+        ledger.lanes.add_event(LANE, each)
+    made = reaction(1, events=0)
+    head, rest = replace(HEAD, seq=1, claim=Claim(seq=1, room=None)), list(events)
+    moved = 0
+    while rest:
+        history = (entry_of(made),) if made.etag is None else ()
+        change = LaneChange(head=head, reaction=made, history=history, taken_by=1, at=T0)
+        part, rest = rest[: change.capacity()], rest[change.capacity() :]
+        assert len(part) <= 49
+        moved += len(part)
+        saved = ledger.lanes.commit(LANE, replace(change, take=part, reaction=replace(made, events=moved)))
+        head, made = saved.head, saved.reaction
+    assert ledger.lanes.read(LANE).head.claim == Claim(seq=1, room=None)
+    assert ledger.lanes.read(LANE).pending == ()
+    assert [t.pending for t in ledger.lanes.events_of(made.id)] == events
+    assert ledger.lanes.reaction(made.id).events == 120
+
+
+def test_a_transaction_says_how_many_events_it_holds(ledger: Ledger) -> None:
+    events = [event(n) for n in range(50)]
+    for each in events:
+        ledger.lanes.add_event(LANE, each)
+    with pytest.raises(ValueError, match="transaction"):
+        take(ledger, events)
+    made = reaction(1)
+    full = LaneChange(head=HEAD, reaction=made, history=(entry_of(made),)).capacity()
+    take(ledger, events[:full])
+    assert len(ledger.lanes.read(LANE).pending) == 50 - full
+
+
+def test_of_two_writers_one_wins(ledger: Ledger) -> None:
+    events = [event(n) for n in range(8)]
+    for each in events:
+        ledger.lanes.add_event(LANE, each)
+    barrier = Barrier(4)
+
+    def claim(_writer: int) -> str:
+        barrier.wait(timeout=30)
+        try:
+            take(ledger, events)
+        except (Stale, AlreadyTaken):
+            return "lost"
+        return "won"
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = sorted(pool.map(claim, range(4)))
+    assert outcomes == ["lost", "lost", "lost", "won"]
+    assert [t.pending for t in ledger.lanes.events_of(reaction_id(LANE, 1))] == events
+
+
+def test_skipped_events_keep_their_reason(ledger: Ledger) -> None:
+    ledger.lanes.add_event(LANE, event(1))
+    change = LaneChange(head=HEAD, take=(event(1),), skipped=SkipReason.INCOMPLETE, at=T0)
+    ledger.lanes.commit(LANE, change)
+    assert ledger.lanes.read(LANE).pending == ()
+    assert ledger.lanes.taken(LANE, [event(1).id]) == {event(1).id}
+    assert ledger.lanes.events_of(reaction_id(LANE, 1)) == []
+
+
+def test_a_reaction_comes_back_as_it_was_saved(ledger: Ledger) -> None:
+    intent = Intent(since=T0, deadline=T0 + timedelta(seconds=30), posted=2, doubt_since=T0, queries=3)
+    full = reaction(
+        1,
+        state=State.STARTING,
+        attempt=2,
+        next_look=T0 + timedelta(microseconds=1),
+        intent=intent,
+        run_id="run-1",
+        accepted=T0,
+        ended=T0,
+        manifest_url="https://x/y.json",
+        manifest_written=True,
+    )
+    ledger.lanes.commit(LANE, LaneChange(reaction=full))
+    assert ledger.lanes.reaction(full.id) == full
+    assert ledger.lanes.reaction(reaction_id(LANE, 2)) is None
+    assert ledger.lanes.reaction("no-such-reaction") is None
+
+
+def test_history_is_in_order_and_of_one_reaction(ledger: Ledger) -> None:
+    take(ledger, [])
+    for n in range(12):
+        ledger.lanes.add_history(
+            reaction_id(LANE, 1), HistoryEntry(at=T0, what=f"w{n}", reason="", attempt=1, run_id=None)
+        )
+    other = reaction(11)
+    ledger.lanes.commit(LANE, LaneChange(reaction=other, history=(entry_of(other),)))
+    assert [e.what for e in ledger.lanes.history(reaction_id(LANE, 1))] == ["pending", *(f"w{n}" for n in range(12))]
+
+
+def test_checking_for_taken_events_takes_any_number(ledger: Ledger) -> None:
+    events = [event(n) for n in range(33)]
+    for each in events:
+        ledger.lanes.add_event(LANE, each)
+    take(ledger, events[:31])
+    assert ledger.lanes.taken(LANE, [e.id for e in events]) == {e.id for e in events[:31]}
+
+
+# --- due --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_due_row_is_moved_only_by_who_read_it_last(ledger: Ledger) -> None:
+    first = ledger.due.set("lane:a", T0)
+    assert ledger.due.get("lane:a") == first
+    ledger.due.set("lane:a", T0 + timedelta(seconds=1))
+    assert ledger.due.move(first, "lane:a", None) is False
+    assert ledger.due.move(first, "lane:a", T0 + timedelta(hours=1)) is False
+    assert ledger.due.move(None, "lane:a", T0) is False
+    now = ledger.due.get("lane:a")
+    assert now.at == T0 + timedelta(seconds=1)
+    assert ledger.due.move(now, "lane:a", T0 + timedelta(hours=1)) is True
+    assert ledger.due.get("lane:a").at == T0 + timedelta(hours=1)
+    assert ledger.due.move(ledger.due.get("lane:a"), "lane:a", None) is True
+    assert ledger.due.get("lane:a") is None
+    assert ledger.due.move(None, "lane:a", T0) is True
+
+
+def test_what_is_due_before_a_time_is_found_over_all_partitions(ledger: Ledger) -> None:
+    for n in range(40):
+        ledger.due.set(f"lane:{n}", T0 + timedelta(seconds=n))
+    found = {d.key for d in ledger.due.due(T0 + timedelta(seconds=19))}
+    assert found == {f"lane:{n}" for n in range(20)}
+
+
+# --- permits ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_permit_is_held_once_and_released_once(ledger: Ledger) -> None:
+    for _ in range(2):
+        ledger.permits.hold("factory:f", Permit(reaction_id="r-1", since=T0))
+    ledger.permits.hold("factory:f", Permit(reaction_id="r-2", since=T0))
+    ledger.permits.hold("factory:g", Permit(reaction_id="r-3", since=T0))
+    assert {p.reaction_id for p in ledger.permits.read("factory:f").permits} == {"r-1", "r-2"}
+    for _ in range(2):
+        ledger.permits.release("factory:f", "r-1")
+    assert [p.reaction_id for p in ledger.permits.read("factory:f").permits] == ["r-2"]
+
+
+def test_of_two_followers_one_saves_the_cursor(ledger: Ledger) -> None:
+    seen = ledger.permits.read("factory:f")
+    assert ledger.permits.save_head(replace(seen, cursor=T0, looks=1)) is True
+    assert ledger.permits.save_head(replace(seen, cursor=T0, looks=7)) is False
+    again = ledger.permits.read("factory:f")
+    assert (again.cursor, again.looks) == (T0, 1)
+    assert ledger.permits.save_head(replace(again, looks=2)) is True
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+def test_reactions_are_listed_by_day_newest_first(ledger: Ledger) -> None:
+    for seq in range(1, 4):
+        ledger.recent.put(reaction(seq, created=T0 + timedelta(minutes=seq)))
+    ledger.recent.put(reaction(4, created=T0 - timedelta(days=1)))
+    ledger.recent.put(reaction(2, created=T0 + timedelta(minutes=2), state=State.SUCCEEDED))
+    assert [(i[-1], s) for i, s in ledger.recent.reactions(T0)] == [
+        ("3", "pending"),
+        ("2", "succeeded"),
+        ("1", "pending"),
+    ]
+
+
+def test_refused_events_are_counted_by_reason_and_the_last_are_kept(ledger: Ledger) -> None:
+    for n in range(3):
+        ledger.recent.count_refused(
+            Refused(reason=Reason.EMPTY_FILE, detail=f"file {n}", event_id=str(n)), T0 + timedelta(seconds=n)
+        )
+    ledger.recent.count_refused(Refused(reason=Reason.UNMATCHED, detail="no rule"), T0 - timedelta(seconds=1))
+    counts, last = ledger.recent.refused()
+    assert counts == {"empty-file": 3, "unmatched": 1}
+    assert [e.event_id for e in last][:3] == ["2", "1", "0"]

@@ -1,0 +1,417 @@
+"""Fakes of our own ports. They hold state to assert on, and keep the promises that the ports write down."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetRefused
+from shared.events import FileLanded, Refused
+from shared.lanes import Head, Lane, PendingEvent, TakenEvent
+from shared.ports import (
+    Due,
+    FileProperties,
+    LaneChange,
+    Permit,
+    RefusedEvent,
+    Resource,
+    Run,
+    RunStatus,
+    Saved,
+)
+from shared.reactions import HistoryEntry, Reaction
+
+T0 = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+
+
+class FakeClock:
+    def __init__(self, now: datetime = T0) -> None:
+        self.time = now
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, step: timedelta) -> None:
+        self.time += step
+
+    def advance_to(self, at: datetime) -> None:
+        self.time = max(self.time, at)
+
+
+class Storage:
+    """Shared by the fake tables: counts calls, and fails the ones a test wants to fail."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.before_call: Callable[[int, str], None] = lambda _number, _what: None
+        self._etags = itertools.count(1)
+
+    def call(self, what: str) -> None:
+        self.calls += 1
+        self.before_call(self.calls, what)
+
+    def etag(self) -> str:
+        return f'W/"{next(self._etags)}"'
+
+
+@dataclass
+class _Partition:
+    head: Head | None = None
+    pending: dict[str, PendingEvent] = field(default_factory=dict)
+    taken: dict[str, TakenEvent] = field(default_factory=dict)
+    reactions: dict[int, Reaction] = field(default_factory=dict)
+    history: dict[int, list[HistoryEntry]] = field(default_factory=dict)
+
+
+class FakeLanes:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.partitions: dict[str, _Partition] = {}
+
+    def _of(self, lane: str) -> _Partition:
+        return self.partitions.setdefault(lane, _Partition())
+
+    def add_event(self, lane: str, event: PendingEvent) -> bool:
+        self.storage.call("insert event")
+        known = event.id in self._of(lane).pending
+        self._of(lane).pending.setdefault(event.id, event)
+        return not known
+
+    def read(self, lane: str) -> Lane:
+        self.storage.call("read lane")
+        found = self._of(lane)
+        return Lane(id=lane, head=found.head, pending=tuple(found.pending[i] for i in sorted(found.pending)))
+
+    def taken(self, lane: str, event_ids: Iterable[str]) -> frozenset[str]:
+        self.storage.call("taken")
+        return frozenset(event_ids) & self._of(lane).taken.keys()
+
+    def drop_pending(self, lane: str, event_ids: Iterable[str]) -> None:
+        for event_id in event_ids:
+            self.storage.call("drop")
+            self._of(lane).pending.pop(event_id, None)
+
+    def commit(self, lane: str, change: LaneChange) -> Saved:
+        self.storage.call("commit")
+        if len(change.take) > change.capacity():
+            raise ValueError("too many events for one transaction")
+        found = self._of(lane)
+        saved_reaction = found.reactions.get(change.reaction.seq) if change.reaction is not None else None
+        self._check(found.head, change.head, "head")
+        self._check(saved_reaction, change.reaction, "reaction")
+        known = frozenset(e.id for e in change.take) & found.taken.keys()
+        if known:
+            raise AlreadyTaken(known)
+        if any(e.id not in found.pending for e in change.take):
+            raise Stale("a pending event was taken by somebody else")
+        head = replace(change.head, etag=self.storage.etag()) if change.head is not None else None
+        reaction = replace(change.reaction, etag=self.storage.etag()) if change.reaction is not None else None
+        found.head = head or found.head
+        for event in change.take:
+            assert change.at is not None
+            del found.pending[event.id]
+            found.taken[event.id] = TakenEvent(
+                pending=event, at=change.at, reaction=change.taken_by, skipped=change.skipped
+            )
+        if reaction is not None:
+            found.reactions[reaction.seq] = reaction
+            found.history.setdefault(reaction.seq, []).extend(change.history)
+        return Saved(head=head, reaction=reaction)
+
+    @staticmethod
+    def _check(saved: Head | Reaction | None, new: Head | Reaction | None, what: str) -> None:
+        if new is not None and new.etag != (saved.etag if saved is not None else None):
+            raise Stale(f"the {what} was changed by somebody else")
+
+    def reaction(self, reaction_id: str) -> Reaction | None:
+        self.storage.call("read reaction")
+        lane, _, seq = reaction_id.rpartition("-")
+        return self._of(lane).reactions.get(int(seq)) if lane and seq.isdecimal() else None
+
+    def history(self, reaction_id: str) -> list[HistoryEntry]:
+        self.storage.call("history")
+        lane, _, seq = reaction_id.rpartition("-")
+        return sorted(self._of(lane).history.get(int(seq), []), key=lambda e: e.at)
+
+    def add_history(self, reaction_id: str, entry: HistoryEntry) -> None:
+        self.storage.call("add history")
+        lane, _, seq = reaction_id.rpartition("-")
+        self._of(lane).history.setdefault(int(seq), []).append(entry)
+
+    def events_of(self, reaction_id: str) -> list[TakenEvent]:
+        self.storage.call("events of")
+        lane, _, seq = reaction_id.rpartition("-")
+        found = [t for t in self._of(lane).taken.values() if t.reaction == int(seq)]
+        return sorted(found, key=lambda t: (t.pending.accepted, t.pending.id))
+
+
+class FakeDueTable:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.rows: dict[str, Due] = {}
+
+    def get(self, key: str) -> Due | None:
+        self.storage.call("get due")
+        return self.rows.get(key)
+
+    def set(self, key: str, at: datetime) -> Due:
+        self.storage.call("set due")
+        self.rows[key] = Due(key=key, at=at, etag=self.storage.etag())
+        return self.rows[key]
+
+    def move(self, due: Due | None, key: str, at: datetime | None) -> bool:
+        self.storage.call("move due")
+        saved = self.rows.get(key)
+        if (saved.etag if saved is not None else None) != (due.etag if due is not None else None):
+            return False
+        if at is None:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = Due(key=key, at=at, etag=self.storage.etag())
+        return True
+
+    def due(self, before: datetime) -> Iterable[Due]:
+        self.storage.call("query due")
+        return sorted((d for d in self.rows.values() if d.at <= before), key=lambda d: d.at)
+
+
+class FakeWakeUps:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.sent: list[tuple[str, float]] = []
+        self.poisoned: list[str] = []
+
+    def send(self, key: str, delay_seconds: float = 0.0) -> None:
+        self.storage.call("send wake-up")
+        self.sent.append((key, delay_seconds))
+
+    def drain_poisoned(self, revive: Callable[[str], None]) -> list[str]:
+        self.storage.call("drain")
+        drained, self.poisoned = self.poisoned, []
+        for key in drained:
+            revive(key)
+        return drained
+
+
+class FakePermits:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.held: dict[str, dict[str, Permit]] = {}
+        self.heads: dict[str, Resource] = {}
+
+    def read(self, resource: str) -> Resource:
+        self.storage.call("read permits")
+        head = self.heads.get(resource, Resource(name=resource, permits=()))
+        return replace(head, permits=tuple(self.held.get(resource, {}).values()))
+
+    def hold(self, resource: str, permit: Permit) -> None:
+        self.storage.call("hold permit")
+        self.held.setdefault(resource, {})[permit.reaction_id] = permit
+
+    def release(self, resource: str, reaction_id: str) -> None:
+        self.storage.call("release permit")
+        self.held.get(resource, {}).pop(reaction_id, None)
+
+    def save_head(self, resource: Resource) -> bool:
+        self.storage.call("save resource")
+        saved = self.heads.get(resource.name)
+        if (saved.etag if saved is not None else None) != resource.etag:
+            return False
+        self.heads[resource.name] = replace(resource, permits=(), etag=self.storage.etag())
+        return True
+
+
+class FakeRecent:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.listed: dict[str, Reaction] = {}
+        self.counts: Counter[str] = Counter()
+        self.last: list[RefusedEvent] = []
+
+    def put(self, reaction: Reaction) -> None:
+        self.storage.call("put recent")
+        self.listed[reaction.id] = reaction
+
+    def reactions(self, day: datetime) -> list[tuple[str, str]]:
+        found = [r for r in self.listed.values() if r.created.date() == day.date()]
+        return [(r.id, str(r.state)) for r in sorted(found, key=lambda r: r.created, reverse=True)]
+
+    def count_refused(self, refused: Refused, at: datetime) -> None:
+        self.storage.call("count refused")
+        self.counts[str(refused.reason)] += 1
+        self.last.append(
+            RefusedEvent(
+                at=at,
+                reason=str(refused.reason),
+                detail=refused.detail,
+                event_id=refused.event_id,
+                subject=refused.subject,
+            )
+        )
+
+    def refused(self) -> tuple[dict[str, int], list[RefusedEvent]]:
+        return dict(self.counts), sorted(self.last, key=lambda e: e.at, reverse=True)
+
+
+class FakeManifests:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.written: dict[str, list[TakenEvent]] = {}
+
+    def url(self, reaction_id: str) -> str:
+        return f"https://manifests.invalid/{reaction_id}.json"
+
+    def write(self, reaction: Reaction, events: Sequence[TakenEvent]) -> None:
+        self.storage.call("write manifest")
+        self.written.setdefault(reaction.id, list(events))
+
+
+class FakeLake:
+    def __init__(self) -> None:
+        self.files: dict[tuple[str, str, str], FileProperties] = {}
+
+    def properties(self, account: str, container: str, path: str) -> FileProperties | None:
+        return self.files.get((account, container, path))
+
+
+@dataclass
+class StartedRun:
+    run: Run
+    hidden_until: datetime = T0
+
+
+class FakeFactory:
+    """A factory whose runs end when a test says so. `on_start` may raise what a start would raise, or accept first."""
+
+    def __init__(self, clock: FakeClock, storage: Storage | None = None, name: str = "adf") -> None:
+        self.name = name
+        self.clock = clock
+        self.storage = storage or Storage()
+        self.pipelines: dict[str, frozenset[str]] = {}
+        self.started: list[StartedRun] = []
+        self.cancelled: list[str] = []
+        self.on_start: Callable[[Callable[[], str]], str] = lambda accept: accept()
+
+    def declared_parameters(self, pipeline: str) -> frozenset[str]:
+        self.storage.call("get pipeline")
+        if pipeline not in self.pipelines:
+            raise TargetRefused(f"404 pipeline {pipeline} was not found", status=404)
+        return self.pipelines[pipeline]
+
+    def create_run(self, pipeline: str, parameters: dict[str, str]) -> str:
+        self.storage.call("create run")
+        run_id = self.on_start(lambda: self.force(pipeline, parameters))
+        self.storage.call("create run answered")
+        return run_id
+
+    def force(self, pipeline: str, parameters: dict[str, str], hidden_until: datetime = T0) -> str:
+        run = Run(
+            id=f"run-{len(self.started) + 1}",
+            pipeline=pipeline,
+            status=RunStatus.IN_PROGRESS,
+            parameters=dict(parameters),
+            started=self.clock.now(),
+            message="",
+        )
+        self.started.append(StartedRun(run=run, hidden_until=hidden_until))
+        return run.id
+
+    def end(self, run_id: str, status: RunStatus = RunStatus.SUCCEEDED, message: str = "") -> None:
+        for started in self.started:
+            if started.run.id == run_id and not started.run.status.final:
+                started.run = replace(started.run, status=status, message=message)
+
+    def end_all(self, status: RunStatus = RunStatus.SUCCEEDED, message: str = "") -> None:
+        for started in self.started:
+            self.end(started.run.id, status, message)
+
+    def run(self, run_id: str) -> Run | None:
+        self.storage.call("get run")
+        return next((s.run for s in self.started if s.run.id == run_id), None)
+
+    def runs_updated(self, after: datetime, before: datetime, pipeline: str | None = None) -> list[Run]:
+        self.storage.call("query runs")
+        seen: list[Run] = []
+        for started in self.started:
+            if self.clock.now() < started.hidden_until or started.run.started is None:
+                continue
+            # Its last update is never later than now, and never earlier than its start.
+            if pipeline in (None, started.run.pipeline) and started.run.started <= before:
+                seen += [started.run] if after <= self.clock.now() else []
+        return seen
+
+    def cancel(self, run_id: str) -> None:
+        self.storage.call("cancel run")
+        self.cancelled.append(run_id)
+        self.end(run_id, RunStatus.CANCELLED)
+
+    @property
+    def running(self) -> list[Run]:
+        return [s.run for s in self.started if not s.run.status.final]
+
+
+class Lost(StorageUnavailable):
+    """The answer to a call was lost: the call itself may or may not have happened."""
+
+
+def accept_then_lose(accept: Callable[[], str]) -> str:
+    accept()
+    raise InDoubt("the connection was reset after the request")
+
+
+def lose(accept: Callable[[], str]) -> str:
+    raise InDoubt("the connection was reset")
+
+
+def landed(
+    path: str,
+    *,
+    etag: str = "0x1",
+    time: datetime = T0,
+    container: str = "lake",
+    account: str = "acc",
+    event_id: str = "",
+) -> FileLanded:
+    return FileLanded(
+        source=f"/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/{account}",
+        event_id=event_id or f"id-{path}-{etag}",
+        subject=f"/blobServices/default/containers/{container}/blobs/{path}",
+        time=time,
+        account=account,
+        container=container,
+        path=path,
+        etag=etag,
+        api="PutBlob",
+        sequencer=f"{int(time.timestamp() * 1_000_000):048x}",
+        size=10,
+        url=f"https://{account}.blob.core.windows.net/{container}/{path}",
+    )
+
+
+def delivery(event: FileLanded) -> str:
+    """The event as Event Grid would deliver it (Event Grid schema, one object, as the host hands it over)."""
+    import json
+
+    return json.dumps(
+        {
+            "topic": event.source,
+            "subject": event.subject,
+            "eventType": "Microsoft.Storage.BlobCreated",
+            "eventTime": event.time.isoformat(),
+            "id": event.event_id,
+            "data": {
+                "api": event.api,
+                "eTag": f'"{event.etag}"',
+                "contentLength": event.size,
+                "contentType": "text/csv",
+                "blobType": "BlockBlob",
+                "url": event.url,
+                "sequencer": event.sequencer,
+            },
+            "dataVersion": "",
+            "metadataVersion": "1",
+        }
+    )

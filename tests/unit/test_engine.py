@@ -1,0 +1,293 @@
+"""Looks on the fakes: batches, windows, duplicates, crashes between any two storage calls, rules that change."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import StorageUnavailable
+from shared.events import Reason
+from shared.lanes import lane_id
+from shared.looks import lane_key
+from shared.ports import FileProperties, RunStatus
+from tests.fakes import T0, delivery, landed
+from tests.unit.test_start_or_adopt import Died
+from tests.world import RULES, World
+
+WINDOW = RULES.replace('{by: "{batch}"}', '{by: "{batch}", quiet: 30s, max-wait: 10m}').replace(
+    'with: {batch: "{batch}"}', 'with: {batch: "{batch}", files: "{manifest}"}'
+)
+MINUTE = timedelta(minutes=1)
+
+
+def burst(count: int, batch: str = "b1") -> list[str]:
+    return [f"in/{batch}/{n:05}.csv" for n in range(count)]
+
+
+def run_to_the_end(world: World) -> None:
+    for _ in range(100):
+        world.factory.end_all()
+        if not world.look_when_due():
+            return
+    raise AssertionError("never settled")
+
+
+@pytest.mark.parametrize("count", [1, 47, 48, 49, 50, 97, 200])
+def test_a_burst_becomes_one_reaction_with_every_file_in_its_manifest(count: int) -> None:
+    world = World(rules=WINDOW)
+    for path in burst(count):
+        world.deliver(landed(path))
+    run_to_the_end(world)
+    [reaction] = world.reactions()
+    assert reaction.events == count
+    assert sorted(t.pending.event.path for t in world.manifests.written[reaction.id]) == burst(count)
+    assert world.states() == ["succeeded"]
+
+
+def test_a_burst_delivered_twice_becomes_one_reaction() -> None:
+    world = World(rules=WINDOW)
+    for path in burst(60):
+        world.deliver(landed(path), landed(path))
+    run_to_the_end(world)
+    for path in reversed(burst(60)):
+        world.deliver(landed(path))
+    run_to_the_end(world)
+    assert [(str(r.state), r.events) for r in world.reactions()] == [("succeeded", 60)]
+    assert all(p.pending == {} for p in world.lanes.partitions.values())
+
+
+def test_an_extra_event_of_a_burst_costs_one_storage_call_to_take_in() -> None:
+    world = World(rules=WINDOW)
+    world.deliver(landed("in/b1/first.csv"))
+    before = world.storage.calls
+    for path in burst(100):
+        world.deliver(landed(path))
+    assert world.storage.calls - before == 100
+
+
+def test_a_changed_file_is_a_new_event_and_the_same_file_is_not() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv", etag="0x1"))
+    run_to_the_end(world)
+    world.deliver(landed("in/b1/a.csv", etag="0x1", event_id="another delivery id"))
+    world.deliver(landed("in/b1/a.csv", etag="0x2"))
+    run_to_the_end(world)
+    assert world.states() == ["succeeded", "succeeded"]
+
+
+def test_events_that_come_while_it_runs_become_one_reaction_after_it() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    world.clock.advance(MINUTE)
+    world.deliver(landed("in/b1/b.csv"), landed("in/b1/c.csv"))
+    assert world.states() == ["running"]
+    run_to_the_end(world)
+    assert [r.events for r in world.reactions()] == [1, 2]
+
+
+def test_events_that_come_while_it_runs_are_skipped_where_the_rule_says_so() -> None:
+    world = World(rules=RULES + "    limits: {while-running: skip}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    world.clock.advance(MINUTE)
+    world.deliver(landed("in/b1/b.csv"))
+    run_to_the_end(world)
+    assert [r.events for r in world.reactions()] == [1]
+    [partition] = world.lanes.partitions.values()
+    assert [str(t.skipped) for t in partition.taken.values() if t.skipped] == ["while-running"]
+
+
+def test_lanes_of_one_rule_run_side_by_side() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"), landed("in/b2/a.csv"))
+    assert world.states() == ["running", "running"]
+    assert {r.key for r in world.reactions()} == {"b1", "b2"}
+
+
+def test_an_incomplete_batch_ends_as_skipped_with_its_reason() -> None:
+    rules = RULES.replace('{by: "{batch}"}', '{by: "{batch}", all-of: [a.csv, b.csv], give-up-after: 24h}')
+    world = World(rules=rules)
+    world.deliver(landed("in/b1/a.csv"))
+    run_to_the_end(world)
+    assert world.reactions() == []
+    [partition] = world.lanes.partitions.values()
+    assert [str(t.skipped) for t in partition.taken.values()] == ["incomplete"]
+    assert world.due.rows == {}
+
+
+def test_a_cooldown_keeps_events_until_it_is_over() -> None:
+    world = World(rules=RULES + "    limits: {cooldown: 1h}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    run_to_the_end(world)
+    ended = world.reactions()[0].ended
+    assert ended is not None
+    world.deliver(landed("in/b1/b.csv"))
+    assert len(world.reactions()) == 1
+    run_to_the_end(world)
+    assert world.reactions()[1].created == ended + timedelta(hours=1)
+
+
+def test_pending_events_of_a_removed_rule_are_skipped_and_its_reaction_goes_on() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    world.deliver(landed("in/b1/b.csv"))
+    world.restart(RULES.replace("  score:", "  other:").replace("lake/in/", "lake/elsewhere/"))
+    run_to_the_end(world)
+    assert world.states() == ["succeeded"]
+    [partition] = world.lanes.partitions.values()
+    assert sorted(str(t.skipped) for t in partition.taken.values()) == ["None", "rule-removed"]
+
+
+def test_a_reaction_follows_its_snapshot_when_the_rule_changes() -> None:
+    world = World(rules=RULES + "    retry: {attempts: 2, backoff: 1m}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    world.restart(RULES.replace("run-pipeline: score", "run-pipeline: another"))
+    world.factory.end_all(RunStatus.FAILED)
+    run_to_the_end(world)
+    assert [s.run.pipeline for s in world.factory.started] == ["score", "score"]
+
+
+def test_max_events_splits_a_batch() -> None:
+    world = World(rules=WINDOW.replace("max-wait: 10m", "max-wait: 10m, max-events: 60"))
+    for path in burst(150):
+        world.deliver(landed(path))
+    run_to_the_end(world)
+    assert [r.events for r in world.reactions()] == [60, 60, 30]
+    taken = [t.pending.event.path for written in world.manifests.written.values() for t in written]
+    assert sorted(taken) == burst(150)
+
+
+# --- the door ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"eventType": "Contoso.Coffee.Ready"}, "unknown-type"),
+        ({"topic": landed("x", account="foreign").source}, "foreign-source"),
+        ({"subject": "/blobServices/default/containers/lake/blobs/elsewhere/a.csv"}, "unmatched"),
+        ({"data": {"api": "CreateFile", "eTag": "0x1", "contentLength": 0}}, "not-complete"),
+        ({"data": {"api": "PutBlob", "eTag": "0x1", "contentLength": 0}}, "empty-file"),
+    ],
+)
+def test_what_is_not_ours_is_counted_with_its_reason_and_starts_nothing(change: dict[str, object], reason: str) -> None:
+    world = World()
+    world.intake.receive(json.dumps(json.loads(delivery(landed("in/b1/a.csv"))) | change))
+    assert world.recent.counts == {reason: 1}
+    assert world.lanes.partitions == {}
+    assert world.due.rows == {}
+
+
+def test_a_renamed_file_gets_its_identity_from_the_lake() -> None:
+    world = World()
+    renamed = json.loads(delivery(landed("in/b1/a.csv"))) | {
+        "eventType": "Microsoft.Storage.BlobRenamed",
+        "data": {
+            "api": "RenameFile",
+            "sourceUrl": "https://acc.dfs.core.windows.net/lake/tmp/a.part",
+            "destinationUrl": "https://acc.dfs.core.windows.net/lake/in/b1/a.csv",
+            "sequencer": "01",
+        },
+    }
+    world.intake.receive(json.dumps(renamed))
+    assert world.recent.counts == {str(Reason.FILE_GONE): 1}
+    world.lake.files["acc", "lake", "in/b1/a.csv"] = FileProperties(etag="0x1", size=0)
+    world.intake.receive(json.dumps(renamed))
+    assert world.recent.counts[str(Reason.EMPTY_FILE)] == 1
+    world.lake.files["acc", "lake", "in/b1/a.csv"] = FileProperties(etag="0x1", size=7)
+    world.intake.receive(json.dumps(renamed))
+    world.deliver(landed("in/b1/a.csv", etag="0x1"))  # the same content announced otherwise
+    assert len(world.reactions()) == 1
+
+
+def test_storage_that_is_down_is_no_acknowledgement() -> None:
+    world = World()
+
+    def down(_number: int, _what: str) -> None:
+        raise StorageUnavailable("tables are down")
+
+    world.storage.before_call = down
+    with pytest.raises(StorageUnavailable):
+        world.deliver(landed("in/b1/a.csv"))
+
+
+def test_a_look_that_fails_does_not_fail_the_delivery_and_is_made_up_for() -> None:
+    world = World(inline=False)
+    world.deliver(landed("in/b1/a.csv"))
+    assert world.wake_ups.sent == [(lane_key(lane_id("score", "b1")), 0.0)]
+    assert world.reactions() == []
+    world.scheduler.sweep()
+    run_to_the_end(world)
+    assert world.states() == ["succeeded"]
+
+
+# --- crashes ----------------------------------------------------------------------------------------------------------
+
+
+def calls_of_one_story(count: int) -> int:
+    world = World(rules=WINDOW)
+    for path in burst(count):
+        world.deliver(landed(path))
+    run_to_the_end(world)
+    return world.storage.calls
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_death_before_any_call_changes_nothing_in_the_end(count: int) -> None:
+    """Dies before the k-th call, for every k; the delivery that was not acknowledged comes again."""
+    calls = calls_of_one_story(count)
+    assert calls > 15
+    for k in range(1, calls + 1):
+        world = World(rules=WINDOW)
+
+        def die(number: int, _what: str, k: int = k) -> None:
+            if number == k:
+                raise Died
+
+        world.storage.before_call = die
+        for path in burst(count):
+            try:
+                world.deliver(landed(path))
+            except Died:
+                world.restart()
+                world.deliver(landed(path))
+        for _ in range(200):
+            world.factory.end_all()
+            try:
+                if not world.look_when_due():
+                    break
+            except Died:
+                world.restart()
+        world.scheduler.sweep()
+        summary = (world.states(), [r.events for r in world.reactions()], len(world.factory.started))
+        assert summary == (["succeeded"], [count], 1), f"died before call {k} of {calls}"
+        assert world.permits.held.get("factory:adf", {}) == {}, f"died before call {k} of {calls}"
+        assert world.due.rows == {}, f"died before call {k} of {calls}"
+
+
+def test_a_poisoned_wake_up_is_due_again_after_the_sweep() -> None:
+    world = World()
+    key = lane_key(lane_id("score", "b1"))
+    world.wake_ups.poisoned = [key]
+    assert world.scheduler.sweep() == 1
+    assert (key, 0.0) in world.wake_ups.sent
+
+
+def test_a_wake_up_for_something_unknown_is_dropped() -> None:
+    world = World()
+    world.due.set("planet:mars", T0)
+    world.engine.look("planet:mars")
+    world.engine.look("lane:' or true")
+    assert world.due.rows == {}
+
+
+def test_a_wake_up_looks_even_where_no_row_is_due() -> None:
+    """Intake may rely on a wake-up for an event that the look which removed the row did not see."""
+    world = World(rules=WINDOW)
+    world.deliver(landed("in/b1/a.csv"))
+    key = lane_key(lane_id("score", "b1"))
+    del world.due.rows[key]
+    world.clock.advance(timedelta(seconds=31))
+    world.engine.look(key)
+    assert world.states() == ["running"]

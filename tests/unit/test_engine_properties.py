@@ -1,0 +1,159 @@
+"""Property: whatever happens, every accepted event ends in exactly one reaction, or skipped with a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from shared.errors import StorageUnavailable
+from shared.ports import RunStatus
+from tests.fakes import accept_then_lose, landed, lose
+from tests.unit.test_start_or_adopt import Died
+from tests.world import RULES, World
+
+COLLECT = st.sampled_from(
+    [
+        '{by: "{batch}"}',
+        '{by: "{batch}", quiet: 30s, max-wait: 2m}',
+        '{by: "{batch}", quiet: 30s, max-wait: 2m, max-events: 3}',
+        '{by: "{batch}", all-of: [0.csv, 1.csv], give-up-after: 1h}',
+        '{by: "{batch}", all-of: [0.csv, 1.csv], give-up-after: 1h, max-events: 3}',
+    ]
+)
+LIMITS = st.sampled_from(
+    ["{while-running: coalesce}", "{while-running: skip}", "{cooldown: 10m}", "{cooldown: 10m, while-running: skip}"]
+)
+BATCHES = st.sampled_from(["b1", "b2"])
+FILES = st.integers(0, 5)
+VERSIONS = st.integers(1, 3)
+
+
+class Deliveries(RuleBasedStateMachine):
+    """Deliveries, duplicates, reorderings, crashes, lost answers, failing runs and clock jumps, in any order."""
+
+    @initialize(collect=COLLECT, limits=LIMITS, attempts=st.integers(1, 2))
+    def start(self, collect: str, limits: str, attempts: int) -> None:
+        rules = RULES.replace('{by: "{batch}"}', collect)
+        rules += f"    limits: {limits}\n    timeout: 3h\n"
+        rules += f"    retry: {{attempts: {attempts}, backoff: 1m}}\n" if attempts > 1 else ""
+        self.world = World(rules=rules)
+        self.accepted: set[tuple[str, str]] = set()
+
+    @rule(batch=BATCHES, file=FILES, version=VERSIONS, times=st.integers(1, 3))
+    def deliver(self, batch: str, file: int, version: int, times: int) -> None:
+        event = landed(f"in/{batch}/{file}.csv", etag=f"0x{version}", time=self.world.clock.now())
+        for _ in range(times):
+            self._survive(lambda: self.world.deliver(event))
+        self.accepted.add((event.path, event.etag or ""))
+
+    def _survive(self, act: object, tries: int = 5) -> None:
+        """A delivery that is not acknowledged comes again; a look that failed is made again."""
+        for _ in range(tries):
+            try:
+                act()  # type: ignore[operator]
+            except Died:
+                self.world.storage.before_call = lambda _n, _w: None
+                self.world.restart()
+            except StorageUnavailable:
+                self.world.storage.before_call = lambda _n, _w: None
+            else:
+                return
+        raise AssertionError("nothing was broken any more, and still it failed")
+
+    @rule(calls=st.integers(1, 25), die=st.booleans())
+    def next_call_breaks(self, calls: int, die: bool) -> None:
+        at = self.world.storage.calls + calls
+
+        def broken(number: int, _what: str) -> None:
+            if number == at:
+                raise Died if die else StorageUnavailable("down for a moment")
+
+        self.world.storage.before_call = broken
+
+    @rule(kind=st.sampled_from(["lose", "accept and lose", "well"]))
+    def the_factory_answers(self, kind: str) -> None:
+        handlers = {"lose": lose, "accept and lose": accept_then_lose, "well": lambda accept: accept()}
+        self.world.factory.on_start = handlers[kind]
+
+    @rule(seconds=st.sampled_from([1, 20, 45, 130, 700, 4000]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.clock.advance(timedelta(seconds=seconds))
+
+    @rule(looks=st.integers(1, 6))
+    def looks_are_made(self, looks: int) -> None:
+        for _ in range(looks):
+            self._survive(lambda: self.world.look_when_due(timedelta(0)))
+
+    @rule()
+    def the_sweep_runs(self) -> None:
+        self._survive(self.world.scheduler.sweep)
+
+    @rule(status=st.sampled_from([RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]))
+    def runs_end(self, status: RunStatus) -> None:
+        self.world.factory.end_all(status)
+
+    @invariant()
+    def a_lane_runs_one_reaction_at_most(self) -> None:
+        for partition in self.world.lanes.partitions.values():
+            assert sum(not r.final for r in partition.reactions.values()) <= 1
+
+    @invariant()
+    def no_event_is_in_two_places(self) -> None:
+        for partition in self.world.lanes.partitions.values():
+            for taken in partition.taken.values():
+                assert (taken.reaction is None) != (taken.skipped is None)
+
+    @invariant()
+    def no_reaction_has_more_than_one_run_going_for_long(self) -> None:
+        stamps = Counter(r.stamp for r in self.world.factory.running)
+        assert all(n <= 2 for n in stamps.values())
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        world = self.world
+        world.storage.before_call = lambda _n, _w: None
+        world.factory.on_start = lambda accept: accept()
+        for _ in range(600):
+            world.factory.end_all()
+            if not world.look_when_due():
+                break
+        else:
+            raise AssertionError(f"never settled: {world.due.rows}")
+        self._everything_is_accounted_for()
+
+    def _everything_is_accounted_for(self) -> None:
+        world = self.world
+        partitions = world.lanes.partitions.values()
+        places: Counter[tuple[str, str]] = Counter()
+        waiting = set()
+        for partition in partitions:
+            for taken in partition.taken.values():
+                event = taken.pending.event
+                places[event.path, event.etag] += 1
+            waiting |= {(e.event.path, e.event.etag) for e in partition.pending.values()}
+        assert not waiting
+        assert set(places) == self.accepted
+        assert all(n == 1 for n in places.values())
+        for reaction in world.reactions():
+            assert reaction.final
+            took = [t for p in partitions for t in p.taken.values() if t.reaction == reaction.seq]
+            assert sum(t.pending.key == reaction.key for t in took) == reaction.events
+        assert world.permits.held.get("factory:adf", {}) == {}
+        assert world.factory.running == []
+        succeeded = [r for r in world.reactions() if str(r.state) == "succeeded"]
+        stamps = Counter(s.run.stamp for s in world.factory.started if s.run.status is RunStatus.SUCCEEDED)
+        assert all(stamps[r.id, str(r.attempt)] >= 1 for r in succeeded)
+
+
+Deliveries.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestDeliveries = Deliveries.TestCase

@@ -1,0 +1,127 @@
+"""The product on fakes: events go in at the door, and time is the test's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from shared import rules_file
+from shared.engine import Engine
+from shared.events import FileLanded
+from shared.intake import Intake
+from shared.looks import Scheduler
+from shared.ports import Due
+from shared.queries import Queries
+from shared.reactions import Reaction
+from shared.rules import Rules
+from tests.fakes import (
+    T0,
+    FakeClock,
+    FakeDueTable,
+    FakeFactory,
+    FakeLake,
+    FakeLanes,
+    FakeManifests,
+    FakePermits,
+    FakeRecent,
+    FakeWakeUps,
+    Storage,
+    delivery,
+)
+
+RULES = """\
+version: 1
+reactions:
+  score:
+    when: {file-landed: {path: "lake/in/{batch}/*.csv"}}
+    collect: {by: "{batch}"}
+    run-pipeline: score
+    with: {batch: "{batch}"}
+"""
+DECLARED = frozenset({"reaction_id", "attempt", "batch", "files"})
+
+
+def rules_of(text: str) -> Rules:
+    return rules_file.load(text, file="reactions.yaml", settings={}, modified=T0)
+
+
+@dataclass
+class World:
+    rules: str = RULES
+    clock: FakeClock = field(default_factory=FakeClock)
+    storage: Storage = field(default_factory=Storage)
+    inline: bool = True
+
+    def __post_init__(self) -> None:
+        self.lanes = FakeLanes(self.storage)
+        self.due = FakeDueTable(self.storage)
+        self.wake_ups = FakeWakeUps(self.storage)
+        self.permits = FakePermits(self.storage)
+        self.recent = FakeRecent(self.storage)
+        self.manifests = FakeManifests(self.storage)
+        self.lake = FakeLake()
+        self.factory = FakeFactory(self.clock, self.storage)
+        self.factory.pipelines["score"] = DECLARED
+        self.restart()
+
+    def restart(self, rules: str | None = None) -> None:
+        """A new process: everything in memory is gone, the tables and the factory are as they were."""
+        self.rules = rules or self.rules
+        loaded = rules_of(self.rules)
+        self.scheduler = Scheduler(self.due, self.wake_ups, self.clock)
+        self.engine = Engine(
+            rules=loaded,
+            lanes=self.lanes,
+            permits=self.permits,
+            recent=self.recent,
+            manifests=self.manifests,
+            factory=self.factory,
+            clock=self.clock,
+            scheduler=self.scheduler,
+        )
+        self.intake = Intake(
+            rules=loaded,
+            accounts=frozenset({"acc"}),
+            workspace_id=None,
+            lanes=self.lanes,
+            recent=self.recent,
+            lake=self.lake,
+            clock=self.clock,
+            scheduler=self.scheduler,
+            look_now=self._look_now if self.inline else lambda _lane, _due: False,
+        )
+        self.queries = Queries(lanes=self.lanes, recent=self.recent, factory_id="/factories/adf")
+
+    def _look_now(self, lane: str, due: Due) -> bool:
+        self.engine.look_at_lane(lane, due)
+        return True
+
+    def deliver(self, *events: FileLanded) -> None:
+        for event in events:
+            self.intake.receive(delivery(event))
+
+    def look_when_due(self, within: timedelta = timedelta(days=2)) -> bool:
+        """Performs the earliest due look, at its time. False if nothing is due in that time."""
+        rows = sorted((d for d in self.due.rows.values() if d.at <= self.clock.now() + within), key=lambda d: d.at)
+        if not rows:
+            return False
+        self.clock.advance_to(rows[0].at)
+        self.engine.look(rows[0].key)
+        return True
+
+    def settle(self, looks: int = 200, within: timedelta = timedelta(days=2)) -> None:
+        """Lets time pass, from one due look to the next, until nothing is due."""
+        for _ in range(looks):
+            if not self.look_when_due(within):
+                return
+        raise AssertionError(f"still busy after {looks} looks: {self.due.rows}")
+
+    def reactions(self) -> list[Reaction]:
+        found = [r for p in self.lanes.partitions.values() for r in p.reactions.values()]
+        return sorted(found, key=lambda r: (r.created, r.id))
+
+    def states(self) -> list[str]:
+        return [str(r.state) for r in self.reactions()]
+
+    def story(self, reaction: Reaction) -> list[str]:
+        return [e.what for e in self.lanes.history(reaction.id)]
