@@ -126,6 +126,9 @@ class InlineLooks:
         wait_for([future], timeout=INLINE_SECONDS)
         return future.done() and future.exception() is None
 
+    def close(self) -> None:
+        self._pool.shutdown()
+
     def _join(self, lane: str, due: Due) -> Future[None] | None:
         with self._lock:
             if lane in self._running:

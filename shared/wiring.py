@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +58,8 @@ class App:
     queries: Queries
     rules: Rules
     clock: Clock
+    close: Callable[[], None]
+    """Closes every connection. A process that serves until it is stopped has no need to."""
 
 
 def build(settings: Settings, rules: Rules, clock: Clock) -> App:
@@ -84,6 +86,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         clock=clock,
         scheduler=scheduler,
     )
+    inline = InlineLooks(engine.look_at_lane)
     intake = Intake(
         rules=rules,
         accounts=frozenset(settings.lake_accounts),
@@ -93,10 +96,23 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         lake=LakeFiles(settings.lake_accounts, credential),
         clock=clock,
         scheduler=scheduler,
-        look_now=InlineLooks(engine.look_at_lane),
+        look_now=inline,
     )
     queries = Queries(lanes=lanes, recent=recent, factory_id=settings.factory.resource_id)
-    return App(intake=intake, engine=engine, scheduler=scheduler, queries=queries, rules=rules, clock=clock)
+
+    def close() -> None:
+        for part in (inline, factory, tables, queues, blobs, credential):
+            part.close()
+
+    return App(
+        intake=intake,
+        engine=engine,
+        scheduler=scheduler,
+        queries=queries,
+        rules=rules,
+        clock=clock,
+        close=close,
+    )
 
 
 def load_rules(file: Path, environment: Mapping[str, str]) -> Rules:

@@ -42,6 +42,9 @@ class DataFactoryClient:
         )
         self._declared: dict[str, tuple[str | None, frozenset[str]]] = {}
 
+    def close(self) -> None:
+        self._client.close()
+
     def declared_parameters(self, pipeline: str) -> frozenset[str]:
         """Read before every start, so that a changed pipeline is seen; unchanged ones cost a 304."""
         etag, known = self._declared.get(pipeline, (None, frozenset()))

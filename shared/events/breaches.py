@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from shared.events.envelopes import as_number, as_text, storable
 
@@ -55,20 +56,20 @@ def signal_and_monitor(text: str, experiment: str | None) -> tuple[str | None, s
 
 def breaches(text: str) -> tuple[Breach, ...]:
     """The rows at the end of the text, as far as they can be read: their format is nobody's promise."""
-    found: list[Breach] = []
-    for row in _ROW.findall(text):
-        if len(found) == _MAX_BREACHES:
-            break
-        try:
-            values = json.loads(row)
-        except (ValueError, RecursionError):
-            continue
-        found.append(
-            Breach(
-                feature=storable(as_text(values.get("group")))[:_MAX_NAME],
-                metric=storable(as_text(values.get("metric_name")))[:_MAX_NAME],
-                value=as_number(values.get("metric_value")),
-                threshold=as_number(values.get("threshold_value")),
-            )
-        )
-    return tuple(found)
+    rows = (_breach(found.group()) for found in _ROW.finditer(text))
+    return tuple(islice(filter(None, rows), _MAX_BREACHES))
+
+
+def _breach(row: str) -> Breach | None:
+    try:
+        values = json.loads(row)
+    except (ValueError, RecursionError):
+        return None
+    if not values.keys() & {"group", "metric_name"}:
+        return None
+    return Breach(
+        feature=storable(as_text(values.get("group")))[:_MAX_NAME],
+        metric=storable(as_text(values.get("metric_name")))[:_MAX_NAME],
+        value=as_number(values.get("metric_value")),
+        threshold=as_number(values.get("threshold_value")),
+    )

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from shared import wiring
 from shared.cloud import storage
 from shared.cloud.due_table import DueTable
 from shared.cloud.lane_table import LaneTable
@@ -23,6 +22,7 @@ from shared.lanes import Claim, Head, PendingEvent, SkipReason, lane_id
 from shared.ports import LaneChange, Permit
 from shared.reactions import HistoryEntry, Intent, PipelineAction, Reaction, State, entry_of, reaction_id
 from shared.rules import Revision
+from shared.settings import from_environment
 from tests.fakes import T0, FakeDueTable, FakeLanes, FakePermits, FakeRecent, landed
 
 LANE = lane_id("score", "b1")
@@ -43,12 +43,9 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     if request.param == "fake":
         yield Ledger(FakeLanes(), FakeDueTable(), FakePermits(), FakeRecent())
         return
-    cloud = request.getfixturevalue("cloud")
-    account = cloud.new_app_account()
-    settings, _ = wiring.configuration(
-        wiring.ROOT, {**cloud.app_settings(account, cloud.new_lake_account(), "adf-relearn"), "DIABETES_MODEL": "m"}
-    )
-    with storage.tables(settings.storage, wiring.DefaultAzureCredential()) as tables:
+    cloud, account = request.getfixturevalue("cloud"), request.getfixturevalue("app_account")
+    settings = from_environment(cloud.app_settings(account.name))
+    with storage.tables(settings.storage, request.getfixturevalue("credential")) as tables:
         yield Ledger(
             LaneTable(tables.get_table_client("lanes")),
             DueTable(tables.get_table_client("due")),

@@ -239,31 +239,36 @@ def test_death_before_any_call_changes_nothing_in_the_end(count: int) -> None:
     calls = calls_of_one_story(count)
     assert calls > 15
     for k in range(1, calls + 1):
-        world = World(rules=WINDOW)
-
-        def die(number: int, _what: str, k: int = k) -> None:
-            if number == k:
-                raise Died
-
-        world.storage.before_call = die
-        for path in burst(count):
-            try:
-                world.deliver(landed(path))
-            except Died:
-                world.restart()
-                world.deliver(landed(path))
-        for _ in range(200):
-            world.factory.end_all()
-            try:
-                if not world.look_when_due():
-                    break
-            except Died:
-                world.restart()
-        world.scheduler.sweep()
+        world = dying_once(before_call=k, count=count)
         summary = (world.states(), [r.events for r in world.reactions()], len(world.factory.started))
         assert summary == (["succeeded"], [count], 1), f"died before call {k} of {calls}"
         assert world.permits.held.get("factory:adf", {}) == {}, f"died before call {k} of {calls}"
         assert world.due.rows == {}, f"died before call {k} of {calls}"
+
+
+def dying_once(before_call: int, count: int) -> World:
+    world = World(rules=WINDOW)
+
+    def die(number: int, _what: str) -> None:
+        if number == before_call:
+            raise Died
+
+    world.storage.before_call = die
+    for path in burst(count):
+        try:
+            world.deliver(landed(path))
+        except Died:
+            world.restart()
+            world.deliver(landed(path))
+    for _ in range(200):
+        world.factory.end_all()
+        try:
+            if not world.look_when_due():
+                break
+        except Died:
+            world.restart()
+    world.scheduler.sweep()
+    return world
 
 
 def test_a_poisoned_wake_up_is_due_again_after_the_sweep() -> None:

@@ -12,8 +12,11 @@ from shared.ports import RunStatus
 from tests.fakes import T0, accept_then_lose, landed, lose
 from tests.world import RULES, World
 
-
 MINUTE = timedelta(minutes=1)
+
+
+def well(accept: Callable[[], str]) -> str:
+    return accept()
 
 
 class Died(BaseException):
@@ -135,7 +138,7 @@ def test_nobody_else_acts_before_the_deadline_of_the_call() -> None:
 def test_an_unclear_answer_leads_to_one_run(failure: Callable[[Callable[[], str]], str], runs: int) -> None:
     world = World()
     answers = iter([failure])
-    world.factory.on_start = lambda accept: next(answers, lambda start: start())(accept)
+    world.factory.on_start = lambda accept: next(answers, well)(accept)  # noqa: PLW0108 - one answer per start
     world.deliver(landed("in/b1/a.csv"))
     ended_once(world)
     assert len(world.factory.started) == runs
