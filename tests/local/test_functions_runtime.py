@@ -1,0 +1,178 @@
+"""The app in Microsoft's own worker library: indexed by it, and every trigger invoked through it.
+
+azure-functions-runtime is what Azure's Python 3.13 worker runs; it needs that Python, and is skipped without one.
+Its virtual environment is made once, below the ignored folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.host import bindings
+from local.processes import scrubbed
+
+ROOT = Path(__file__).resolve().parents[2]
+DRIVER = Path(__file__).with_name("functions_runtime_driver.py")
+VENV = ROOT / ".relearn" / "venv-runtime-3.13"
+RUNTIME = "azure-functions-runtime==1.3.0"
+
+FUNCTIONS = {
+    "receive_event": "eventGridTrigger",
+    "look": "queueTrigger",
+    "sweep": "timerTrigger",
+    "health": "httpTrigger",
+    "list_reactions": "httpTrigger",
+    "show_reaction": "httpTrigger",
+}
+UNKNOWN_EVENT = {
+    "id": "1",
+    "topic": "/subscriptions/s/resourceGroups/g/providers/Some.Provider/things/t",
+    "subject": "somewhere",
+    "eventType": "Some.Provider.SomethingElse",
+    "eventTime": "2026-11-22T04:10:11.1234567Z",
+    "data": {"text": "é"},
+    "dataVersion": "1",
+    "metadataVersion": "1",
+}
+
+
+def find_python_3_13() -> str | None:
+    """A Python 3.13 that really starts: a pyenv shim on PATH may not."""
+    candidates = [sys.executable, shutil.which("python3.13"), *Path.home().glob(".pyenv/versions/3.13*/bin/python")]
+    for candidate in candidates:
+        if candidate and _version_of(str(candidate)) == "3.13":
+            return str(candidate)
+    return None
+
+
+def _version_of(python: str) -> str:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        asked = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    except OSError:
+        return ""
+    return asked.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def runtime_python() -> Path:
+    """The interpreter of a virtual environment with the app's requirements and the worker library."""
+    python = find_python_3_13()
+    if python is None:
+        pytest.skip("no Python 3.13 on PATH or under ~/.pyenv/versions: azure-functions-runtime needs it")
+    wanted = "\n".join([_version_of(python), RUNTIME, (ROOT / "requirements.txt").read_text()])
+    stamp, interpreter = VENV / "made-from.txt", VENV / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(VENV, ignore_errors=True)
+        subprocess.run([python, "-m", "venv", str(VENV)], check=True)
+        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([interpreter, *install, "-r", str(ROOT / "requirements.txt"), RUNTIME], check=True)
+        stamp.write_text(wanted)
+    return interpreter
+
+
+def call(function: str, payload: bindings.Payload) -> dict[str, Any]:
+    metadata = {name: _as_json(datum) for name, datum in payload.metadata.items()}
+    return {"function": function, "datum": _as_json(payload.datum), "metadata": metadata}
+
+
+def _as_json(datum: Any) -> dict[str, Any]:
+    value = datum.value
+    if isinstance(value, bytes):
+        value = base64.b64encode(value).decode()
+    if isinstance(value, dict):
+        value = {
+            name: _as_json(inner) if hasattr(inner, "type") else {n: _as_json(d) for n, d in inner.items()}
+            for name, inner in value.items()
+        }
+    return {"type": datum.type, "value": value}
+
+
+def get(path: str, **route: str) -> bindings.Payload:
+    url = f"http://127.0.0.1:7071/api/{path}"
+    return bindings.http(bindings.HttpCall(method="GET", url=url, headers={}, query={}, route=route, body=b""))
+
+
+def wake_up(body: str) -> bindings.Payload:
+    now = datetime.now(UTC)
+    message = bindings.QueueMessage(body=body, id="7", dequeue_count=1, pop_receipt="r", inserted=now, next_visible=now)
+    return bindings.queue(message)
+
+
+def calls() -> list[dict[str, Any]]:
+    """One real payload for every trigger, made by the runner's own host."""
+    return [
+        call("receive_event", bindings.event_grid(UNKNOWN_EVENT)),
+        call("look", wake_up(json.dumps({"look": "lane:nobody-knows-this-lane"}))),
+        call("sweep", bindings.timer(past_due=False, status=None)),
+        call("health", get("health")),
+        call("list_reactions", get("reactions")),
+        call("show_reaction", get("reactions/nobody-1", id="nobody-1")),
+    ]
+
+
+def run(python: Path, environment: Mapping[str, str], what: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    ran = subprocess.run(
+        [python, DRIVER, "--app-root", ROOT],
+        input=json.dumps(what), env=dict(environment), cwd=ROOT,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    print(f"loaded with Python {result['python']}, {result['versions']}:")
+    for name, kinds in result["functions"].items():
+        print(f"  {name}: {', '.join(kinds)}")
+    result["outcomes"] = {outcome["function"]: outcome for outcome in result["outcomes"]}
+    return result
+
+
+@pytest.mark.timeout(900)  # the virtual environment is made here
+def test_the_worker_finds_every_function_even_without_settings(runtime_python):
+    """Indexing never fails for configuration; every function then says what is wrong with it."""
+    result = run(runtime_python, scrubbed(os.environ), calls())
+    assert {name: kinds[0] for name, kinds in result["functions"].items()} == FUNCTIONS
+    health = result["outcomes"].pop("health")
+    assert (health["succeeded"], health["status"]) == (True, 503)
+    assert "RELEARN_DATA_FACTORY_ID" in health["body"]
+    for outcome in result["outcomes"].values():
+        assert not outcome["succeeded"], outcome
+        assert outcome["exception"].startswith("ConfigurationError: "), outcome
+        assert "RELEARN_DATA_FACTORY_ID" in outcome["exception"]
+
+
+@pytest.mark.cloud
+@pytest.mark.timeout(900)
+def test_every_trigger_reaches_its_function_in_the_worker(runtime_python, cloud):
+    account = cloud.new_app_account()
+    cloud.provision(account.name)
+    lake = cloud.new_lake_account()
+    settings = cloud.app_settings(account.name, lake.name) | {
+        "DIABETES_MODEL": "azureml://datastores/lake/paths/models/m/1"
+    }
+    outcomes = run(runtime_python, cloud.child_environment() | settings, calls())["outcomes"]
+    assert {name: outcome.get("exception") for name, outcome in outcomes.items()} == dict.fromkeys(FUNCTIONS)
+    assert (outcomes["health"]["status"], json.loads(outcomes["health"]["body"])["status"]) == (200, "ok")
+    listed = json.loads(outcomes["list_reactions"]["body"])
+    assert listed["reactions"] == []
+    assert outcomes["show_reaction"]["status"] == 404
+
+
+@pytest.mark.timeout(900)
+def test_what_the_runner_decodes_the_worker_decodes_the_same(runtime_python):
+    """A body that breaks the trigger metadata fails in the worker before the function's own code runs, as here."""
+    poison = call("look", wake_up(json.dumps({"dequeueCount": "two"})))
+    outcome = run(runtime_python, scrubbed(os.environ), [poison])["outcomes"]["look"]
+    with pytest.raises(ValueError, match="in trigger metadata") as ours:
+        bindings.decode("queueTrigger", None, wake_up(json.dumps({"dequeueCount": "two"})))
+    assert outcome["exception"] == f"ValueError: {ours.value}"
