@@ -1,0 +1,268 @@
+"""Jobs: their records, their states, who may run now, and how they are cancelled, polled and forgotten."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from local.machine_learning.components import Scalar, Type
+from local.machine_learning.pipelines import PipelineComponent
+from local.progress import Clock, Interpret, Outcome, Policy
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 2  # a step may well use a core of its own
+KEPT_FOLDERS = 50
+
+
+class Status(StrEnum):
+    """AML's words. Final are the last three."""
+
+    NOT_STARTED = "NotStarted"
+    QUEUED = "Queued"
+    STARTING = "Starting"
+    PREPARING = "Preparing"
+    RUNNING = "Running"
+    FINALIZING = "Finalizing"
+    CANCEL_REQUESTED = "CancelRequested"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in {Status.COMPLETED, Status.FAILED, Status.CANCELED}
+
+
+_OUTCOMES = {
+    Outcome.SUCCEEDED: Status.COMPLETED,
+    Outcome.FAILED: Status.FAILED,
+    Outcome.CANCELLED: Status.CANCELED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Literal:
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    type: Type
+    uri: str
+
+
+Value = Literal | Data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What somebody asked for, checked against the component. Every output has its place."""
+
+    name: str
+    endpoint: str
+    deployment: str
+    component: PipelineComponent
+    inputs: Mapping[str, Value]
+    outputs: Mapping[str, Data]
+    display_name: str
+    experiment: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """One step as it was really run. Without a pid it never became a process."""
+
+    name: str
+    run_id: str
+    argv: tuple[str, ...] = ()
+    pid: int | None = None
+    exit_code: int | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    stdout: Path | None = None
+    stderr: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job and everything that is known of it; a value, replaced at every change."""
+
+    submission: Submission
+    folder: Path
+    created: datetime
+    status: Status = Status.NOT_STARTED
+    message: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+    steps: tuple[StepRecord, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.submission.name
+
+    def with_step(self, record: StepRecord) -> Job:
+        """The job with this record in place of the step's earlier one."""
+        others = tuple(step for step in self.steps if step.run_id != record.run_id)
+        return replace(self, steps=(*others, record))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What the execution of one job reads, and how it reports: `change` replaces the job's record."""
+
+    job: Job
+    policy: Interpret
+    cancelled: threading.Event
+    change: Callable[[Callable[[Job], Job]], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    job: Job
+    policy: Policy
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    polls: int = 0
+    future: Future[None] | None = None
+
+
+class Jobs:
+    """All jobs of a workspace, safe from any thread; at most two run at once, in the order they came.
+
+    Args:
+        folder: each job gets a folder of its name in it.
+        execute: really runs a job, in a thread of ours, and leaves it in a final state.
+    """
+
+    def __init__(self, folder: Path, execute: Callable[[Control], None], clock: Clock) -> None:
+        self._folder = folder
+        self._execute = execute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="job")
+
+    def submit(self, submission: Submission, policy: Policy) -> Job:
+        """Take a job in; it starts as soon as a place is free."""
+        job = Job(submission=submission, folder=self._folder / submission.name, created=self._clock.now())
+        entry = _Entry(job=job, policy=policy)
+        with self._lock:
+            if isinstance(policy, Interpret):
+                if (
+                    sum(other.future is not None and not other.future.done() for other in self._entries.values())
+                    >= AT_ONCE
+                ):
+                    entry.job = replace(job, status=Status.QUEUED)
+                entry.future = self._pool.submit(self._run, entry, policy)
+            else:
+                self._settle(entry, policy)
+            self._entries[submission.name] = entry
+            return entry.job
+
+    def get(self, name: str) -> Job | None:
+        with self._lock:
+            entry = self._entries.get(name)
+            return None if entry is None else entry.job
+
+    def poll(self, name: str) -> Job | None:
+        """As get(), and counted: a policy may let a job end after so many questions."""
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None:
+                return None
+            entry.polls += 1
+            if not isinstance(entry.policy, Interpret):
+                self._settle(entry, entry.policy)
+            return entry.job
+
+    def all(self) -> list[Job]:
+        """In the order they were submitted."""
+        with self._lock:
+            return [entry.job for entry in self._entries.values()]
+
+    def cancel(self, name: str) -> Job | None:
+        """Ask a job to end; one that is over stays as it is."""
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None:
+                return None
+            self._cancel(entry)
+            return entry.job
+
+    def forget(self) -> None:
+        """Cancel every job and forget it; does not wait for the processes to be gone."""
+        with self._lock:
+            for entry in self._entries.values():
+                self._cancel(entry)
+            self._entries.clear()
+
+    def close(self) -> None:
+        """Cancel every job and wait until the last process is gone. Call it while the storage still answers."""
+        with self._lock:
+            for entry in self._entries.values():
+                self._cancel(entry)
+        self._pool.shutdown(wait=True)
+
+    def _cancel(self, entry: _Entry) -> None:
+        if entry.job.status.is_final:
+            return
+        entry.cancelled.set()
+        waiting = entry.future is None or entry.future.cancel()
+        if waiting:
+            entry.job = self._ended(entry.job, Status.CANCELED, "The job was cancelled before it began.")
+        else:
+            entry.job = replace(entry.job, status=Status.CANCEL_REQUESTED)
+
+    def _settle(self, entry: _Entry, policy: Policy) -> None:
+        if entry.job.status.is_final:
+            return
+        elapsed = (self._clock.now() - entry.job.created).total_seconds()
+        outcome = policy.verdict(polls=entry.polls, elapsed=elapsed)
+        if outcome is None:
+            started = entry.job.started or entry.job.created
+            entry.job = replace(entry.job, status=Status.RUNNING, started=started)
+        else:
+            entry.job = self._ended(entry.job, _OUTCOMES[outcome], policy.message)
+
+    def _ended(self, job: Job, status: Status, message: str) -> Job:
+        return replace(job, status=status, message=message, ended=self._clock.now())
+
+    def _run(self, entry: _Entry, policy: Interpret) -> None:
+        def change(function: Callable[[Job], Job]) -> None:
+            with self._lock:
+                entry.job = function(entry.job)
+
+        try:
+            self._execute(Control(job=entry.job, policy=policy, cancelled=entry.cancelled, change=change))
+        except Exception as problem:
+            # A defect of ours: nobody reads the future, and without this the job would run for ever.
+            logger.exception("a job could not be executed: %s", entry.job.name)
+            message = f"The local cloud failed to execute this job: {problem!r}"
+            change(lambda job: self._ended(job, Status.FAILED, message))
+            raise
+        finally:
+            self._prune()
+
+    def _prune(self) -> None:
+        with self._lock:
+            active = {entry.job.name for entry in self._entries.values() if not entry.job.status.is_final}
+        folders = sorted(self._folder.glob("*/"), key=_age, reverse=True)
+        for folder in folders[KEPT_FOLDERS:]:
+            if folder.name not in active:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # pruned by the other job's thread meanwhile
+        return 0.0

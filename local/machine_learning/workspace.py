@@ -1,0 +1,64 @@
+"""A workspace's state: what is deployed, which jobs there are, and which request started which."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+
+from local.machine_learning.deployments import Deployment, Endpoint, Endpoints
+from local.machine_learning.invocations import Invocation
+from local.machine_learning.jobs import Data, Job, Jobs, Submission
+from local.progress import Progress
+
+DATASTORE = "lake"
+
+
+class Workspace:
+    """Endpoints and jobs, and what joins them: an endpoint starts a job."""
+
+    def __init__(self, name: str, jobs: Jobs, progress: Progress) -> None:
+        self.name = name
+        self.jobs = jobs
+        self.endpoints = Endpoints()
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._by_request: dict[tuple[str, str], str] = {}
+
+    def forget(self) -> None:
+        """Forget all jobs; what is deployed stays."""
+        self.jobs.forget()
+        with self._lock:
+            self._by_request.clear()
+
+    def start(self, endpoint: Endpoint, deployment: Deployment, invocation: Invocation, request_id: str | None) -> Job:
+        """A new job, or the one this very request started before its answer was lost."""
+        with self._lock:
+            known = self._by_request.get((endpoint.name, request_id)) if request_id else None
+            before = None if known is None else self.jobs.get(known)
+            if before is not None:
+                return before
+            submission = _submission(endpoint, deployment, invocation)
+            job = self.jobs.submit(submission, self._progress.take(endpoint.name))
+            if request_id:
+                self._by_request[endpoint.name, request_id] = job.name
+            return job
+
+
+def _submission(endpoint: Endpoint, deployment: Deployment, invocation: Invocation) -> Submission:
+    name = f"batchjob-{uuid.uuid4()}"
+    # In Azure the workspace's own blob store, below the run's id; here the lake is the only datastore.
+    places = {
+        output: Data(type=port.type, uri=f"azureml://datastores/{DATASTORE}/paths/azureml/{name}/{output}")
+        for output, port in deployment.component.outputs.items()
+    }
+    return Submission(
+        name=name,
+        endpoint=endpoint.name,
+        deployment=deployment.name,
+        component=deployment.component,
+        inputs=invocation.inputs,
+        outputs=places | dict(invocation.outputs),
+        display_name=invocation.display_name or name,
+        experiment=invocation.experiment or endpoint.name,
+        tags={"azureml.deploymentname": deployment.name, **invocation.tags},
+    )
