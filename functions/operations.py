@@ -13,7 +13,7 @@ blueprint = func.Blueprint()
 
 @blueprint.function_name("health")
 @blueprint.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def health(request: func.HttpRequest) -> func.HttpResponse:
+def health(req: func.HttpRequest) -> func.HttpResponse:
     """200 with the rules in force, or 503 with every problem of the configuration and its line."""
     try:
         app = wiring.app()
@@ -25,24 +25,24 @@ def health(request: func.HttpRequest) -> func.HttpResponse:
 
 @blueprint.function_name("list_reactions")
 @blueprint.route("reactions", methods=["GET"])
-def list_reactions(request: func.HttpRequest) -> func.HttpResponse:
+def list_reactions(req: func.HttpRequest) -> func.HttpResponse:
     """Reactions of the last days (`?days=1&rule=&state=&top=100`), newest first, and what was refused."""
     app = wiring.app()
     try:
-        days, top = (_number(request.params, name, default) for name, default in (("days", 1), ("top", 100)))
+        days, top = (_number(req.params, name, default) for name, default in (("days", 1), ("top", 100)))
     except ValueError as error:
         return _answer({"error": str(error)}, status=400)
     found = app.queries.reactions(
-        now=app.clock.now(), days=days, rule=request.params.get("rule"), state=request.params.get("state"), top=top
+        now=app.clock.now(), days=days, rule=req.params.get("rule"), state=req.params.get("state"), top=top
     )
     return _answer({"reactions": found, "refused": app.queries.refused()})
 
 
 @blueprint.function_name("show_reaction")
 @blueprint.route("reactions/{id}", methods=["GET"])
-def show_reaction(request: func.HttpRequest) -> func.HttpResponse:
+def show_reaction(req: func.HttpRequest) -> func.HttpResponse:
     """One reaction: state, history with reasons, events, run, lineage."""
-    reaction_id = request.route_params.get("id", "")
+    reaction_id = req.route_params.get("id", "")
     found = wiring.app().queries.reaction(reaction_id)
     if found is None:
         return _answer({"error": f"there is no reaction {reaction_id!r}"}, status=404)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -28,7 +28,7 @@ from shared.rules import (
     RunPipeline,
 )
 from shared.rules_schema import Reaction, RulesFile, json_schema
-from shared.yaml_lines import Document, Path, Plain
+from shared.yaml_lines import Document, Found, Path, Plain
 
 _SETTING: Final = re.compile(r"\$\{([^{}]*)\}?")
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -60,6 +60,7 @@ class _Reader:
         self._settings = settings
         self.problems: set[tuple[int, str]] = set(self._document.problems)
         self.used: dict[str, str] = {}
+        self._unresolved: set[Path] = set()
 
     def read(self) -> RulesFile | None:
         if self._document.value is None and self.problems:
@@ -68,19 +69,11 @@ class _Reader:
             self._found((), "has no rules: it must begin with version: 1 and reactions:")
             return None
         content = self._prepared(self._document.value, ())
-        self._check_rules(content)
-        try:
-            return RulesFile.model_validate(content)
-        except ValidationError as error:
-            for place, message in rules_problems.in_words(error.errors(include_url=False)):
+        rules, wrong = _validated(content)
+        for place, message in (*_contradictions(content), *wrong):
+            if place not in self._unresolved:  # there a setting that is missing was found; the rest follows from it
                 self._found(place, message)
-            return None
-
-    def _check_rules(self, content: Plain) -> None:
-        reactions = content.get("reactions") if isinstance(content, dict) else None
-        for name, rule in reactions.items() if isinstance(reactions, dict) else ():
-            for place, message in rules_checks.check(rule) if isinstance(rule, dict) else ():
-                self._found(("reactions", name, *place), message)
+        return rules
 
     def _prepared(self, value: Plain, path: Path) -> Plain:
         """The value with settings put in, and with pipeline parameters as the texts they are written as."""
@@ -89,29 +82,52 @@ class _Reader:
         if isinstance(value, list):
             return [self._prepared(item, (*path, i)) for i, item in enumerate(value)]
         if value is None:
-            if path in self._document.texts:  # else it is None because of a problem that was said
-                self._found(path, 'has no value; write one, leave the key out, or write "" for an empty text')
+            self._no_value(path)
             return None
         if len(path) == 4 and path[2] == "with":
             value = self._document.texts[path]
         return self._with_settings(value, path) if isinstance(value, str) else value
 
+    def _no_value(self, path: Path) -> None:
+        if path not in self._document.texts:
+            return  # it is None because of a problem with the YAML, which is among the others already
+        advice = 'write one, leave the key out, or write "" for an empty text'
+        if isinstance(path[-1], str) and self._document.line_of(path) == self._document.line_of(path[:-1]):
+            advice = f"write one, or leave the key out; if the text {{{path[-1]}}} is meant, put it in quotes"
+        self._found(path, f"has no value; {advice}")
+
     def _with_settings(self, text: str, path: Path) -> str:
         def setting(found: re.Match[str]) -> str:
             name = found.group(1)
-            value = self._settings.get(name, "")
+            value = self.used[name] = self._settings.get(name, "")
+            if value and found.group().endswith("}"):
+                return value
             if not found.group().endswith("}") or not _SETTING_NAME.fullmatch(name):
                 self._found(path, f"{found.group()} is not a setting; write ${{NAME}}")
-            elif not value:
+            else:
                 self._found(path, f"the setting {name} is {'empty' if name in self._settings else 'not set'}")
-            self.used[name] = value
-            return value
+            self._unresolved.add(path)
+            return "x"  # stands in for it while the other problems are looked for
 
         return _SETTING.sub(setting, text)
 
     def _found(self, path: Path, message: str) -> None:
         where = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
         self.problems.add((self._document.line_of(path), f"{where}: {message}" if where else message))
+
+
+def _validated(content: Plain) -> tuple[RulesFile | None, list[Found]]:
+    try:
+        return RulesFile.model_validate(content), []
+    except ValidationError as error:
+        return None, list(rules_problems.in_words(error.errors(include_url=False)))
+
+
+def _contradictions(content: Plain) -> Iterator[Found]:
+    reactions = content.get("reactions") if isinstance(content, dict) else None
+    for name, rule in reactions.items() if isinstance(reactions, dict) else ():
+        for place, message in rules_checks.check(rule) if isinstance(rule, dict) else ():
+            yield ("reactions", name, *place), message
 
 
 def _hash(text: str, used: Mapping[str, str]) -> str:

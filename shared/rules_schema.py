@@ -54,7 +54,8 @@ def _duration(value: object) -> timedelta:
 def _number(lowest: int, highest: int) -> PlainValidator:
     def validate(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"must be a whole number, not {kind_of(value)}")  # noqa: TRY004 - pydantic wants it
+            found = value if isinstance(value, float) else kind_of(value)
+            raise ValueError(f"must be a whole number, not {found}")  # noqa: TRY004 - pydantic wants it
         if not lowest <= value <= highest:
             raise ValueError(f"must be from {lowest} to {highest}, not {value}")
         return value

@@ -66,14 +66,17 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
     """Puts the product together. Makes no request."""
     credential = DefaultAzureCredential(managed_identity_client_id=settings.client_id)
     tables = storage.tables(settings.storage, credential)
-    queues = storage.queues(settings.storage, credential)
+    wake_ups = WakeUpQueue(
+        storage.queue(settings.storage, WAKE_UP_QUEUE, credential),
+        storage.queue(settings.storage, POISON_QUEUE, credential, encoded=False),
+    )
     blobs = storage.blobs(settings.storage, credential)
     lanes = LaneTable(tables.get_table_client("lanes"))
     recent = RecentTable(tables.get_table_client("recent"))
     factory = DataFactoryClient(settings.factory, settings.arm_endpoint, credential)
     scheduler = Scheduler(
         DueTable(tables.get_table_client("due")),
-        WakeUpQueue(queues.get_queue_client(WAKE_UP_QUEUE), queues.get_queue_client(POISON_QUEUE)),
+        wake_ups,
         clock,
     )
     engine = Engine(
@@ -101,7 +104,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
     queries = Queries(lanes=lanes, recent=recent, factory_id=settings.factory.resource_id)
 
     def close() -> None:
-        for part in (inline, factory, tables, queues, blobs, credential):
+        for part in (inline, factory, tables, wake_ups, blobs, credential):
             part.close()
 
     return App(

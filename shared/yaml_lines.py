@@ -82,8 +82,9 @@ def _of_parser(error: MarkedYAMLError) -> tuple[int, str]:
         return line, "has a second document (---); a rules file is one document"
     if "'\\t'" in str(error.problem):
         return line, "is not YAML: a tab; indent with spaces"
+    hint = "; put text with braces in quotes" if error.context == "while parsing a flow mapping" else ""
     context = f" ({error.context})" if error.context else ""
-    return line, f"is not YAML: {error.problem}{context}"
+    return line, f"is not YAML: {error.problem}{context}{hint}"
 
 
 class _TooMuch(Exception):

@@ -10,7 +10,7 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
-from azure.storage.queue import QueueServiceClient, TextBase64DecodePolicy, TextBase64EncodePolicy
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from shared.errors import StorageUnavailable
 from shared.settings import StorageSettings
@@ -30,14 +30,13 @@ def tables(settings: StorageSettings, credential: TokenCredential) -> TableServi
     return TableServiceClient(settings.table_service_uri, credential=credential, **_PATIENCE)
 
 
-def queues(settings: StorageSettings, credential: TokenCredential) -> QueueServiceClient:
-    encoding: dict[str, Any] = {
-        "message_encode_policy": TextBase64EncodePolicy(),  # what the queue trigger expects
-        "message_decode_policy": TextBase64DecodePolicy(),
-    }
+def queue(settings: StorageSettings, name: str, credential: TokenCredential, *, encoded: bool = True) -> QueueClient:
+    """A queue of the app. `encoded`: texts travel as base64, which is what the queue trigger expects."""
+    # Given to the queue's own client: QueueServiceClient does not hand its encoding on to the clients it makes.
+    encoding: dict[str, Any] = {"message_encode_policy": TextBase64EncodePolicy()} if encoded else {}
     if settings.connection_string is not None:
-        return QueueServiceClient.from_connection_string(settings.connection_string, **encoding, **_PATIENCE)
-    return QueueServiceClient(settings.queue_service_uri, credential=credential, **encoding, **_PATIENCE)
+        return QueueClient.from_connection_string(settings.connection_string, name, **encoding, **_PATIENCE)
+    return QueueClient(settings.queue_service_uri, name, credential=credential, **encoding, **_PATIENCE)
 
 
 def blobs(settings: StorageSettings, credential: TokenCredential) -> BlobServiceClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from collections.abc import Callable
@@ -14,11 +15,18 @@ logger = logging.getLogger(__name__)
 
 
 class WakeUpQueue:
-    """Implements the port WakeUps. Messages never expire: a wake-up that waits for its day is still a wake-up."""
+    """Implements the port WakeUps. Messages never expire: a wake-up that waits for its day is still a wake-up.
+
+    `queue` encodes what it sends as base64; `poison` gives texts as they are.
+    """
 
     def __init__(self, queue: QueueClient, poison: QueueClient) -> None:
         self._queue = queue
         self._poison = poison
+
+    def close(self) -> None:
+        self._queue.close()
+        self._poison.close()
 
     def send(self, key: str, delay_seconds: float = 0.0) -> None:
         # The host merges the body's members into the trigger's metadata: "look" collides with none of it.
@@ -41,9 +49,9 @@ class WakeUpQueue:
 
 
 def _key(text: str) -> str | None:
-    """The key of a wake-up; None for a message that no sender of ours wrote."""
+    """The key of a wake-up; None for a message that no sender of ours wrote: the host poisons those unread."""
     try:
-        return str(json.loads(text)["look"])
+        return str(json.loads(base64.b64decode(text, validate=True))["look"])
     except (ValueError, KeyError, TypeError):
         logger.error("poisoned_message_dropped %s", text[:200])  # noqa: TRY400 - its text is all there is to know
         return None
