@@ -1,0 +1,38 @@
+# Everything runs from a fresh clone: each target installs what it needs under .relearn/ first.
+PYTHON ?= python3
+VENV := .relearn/venv/bin
+DATA ?=
+HOST ?= local
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help demo run test check lint types imports rules bench clean setup setup-dev
+.DEFAULT_GOAL := help
+
+help:  ## these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: setup  ## files land, a pipeline scores them, a burst becomes one reaction (DATA=folder for your own files)
+	@$(VENV)/python -m local demo $(if $(DATA),--data "$(DATA)")
+
+run: setup  ## the cloud on your machine, until Ctrl-C (HOST=func runs the app in Core Tools instead)
+	@$(VENV)/python -m local run --host $(HOST)
+
+test: setup  ## every test: unit, contracts, scenarios, crashes, end to end
+	@$(VENV)/python -m pytest
+
+check: setup-dev  ## format, lint, types, direction of imports, rules file, ML wiring
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy
+	@PYTHONPATH=. $(VENV)/lint-imports
+	@$(VENV)/python -m shared.rules_file --check reactions.yaml
+	@$(VENV)/python -m ml.check
+
+setup:  ## installs the tools, the ML environment and Azurite under .relearn/
+	@$(PYTHON) -m local.bootstrap
+
+setup-dev:
+	@$(PYTHON) -m local.bootstrap dev
+
+clean:  ## removes .relearn/: data, environments, everything that was installed
+	rm -rf .relearn

