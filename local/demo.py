@@ -222,7 +222,7 @@ def _result(system: LocalSystem, story: Story, acts: Sequence[Act], duplicates: 
                 "key": r["key"],
                 "state": r["state"],
                 "run_ids": sorted({e["run_id"] for e in r["history"] if e["run_id"]}),
-                "event_count": r["event_count"],
+                "events": r["event_count"],
             }
             for r in reactions
         ],
@@ -260,7 +260,7 @@ def _show(acts: Sequence[Act], result: dict[str, Any]) -> None:
         mine = [r for r in result["reactions"] if r["key"] == act.batch]
         table.add_row(
             act.title,
-            str(sum(r["event_count"] for r in mine)),
+            str(sum(r["events"] for r in mine)),
             str(len(mine)),
             str(sum(len(r["run_ids"]) for r in mine)),
             f"{act.scored_rows:,}",
@@ -290,7 +290,7 @@ def _check(acts: Sequence[Act], result: dict[str, Any]) -> None:
 
 
 def _found(result: dict[str, Any]) -> list[tuple[str, str, int]]:
-    return [(r["key"], r["state"], r["event_count"]) for r in result["reactions"]]
+    return [(r["key"], r["state"], r["events"]) for r in result["reactions"]]
 
 
 def _shown(file: Path) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -108,23 +109,39 @@ class Scheduler:
         return count
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """Deliveries that wait for one look together: how many, and the due row the last of them wrote."""
+
+    due: Due
+    future: Future[None] = field(default_factory=Future)
+    count: int = 0
+
+
 class InlineLooks:
     """Looks made while a delivery waits: single-flight per lane, a few at once, within seconds, never failing it."""
 
-    def __init__(self, look: Callable[[str, Due], None]) -> None:
+    def __init__(self, look: Callable[[str, Due], None], seconds: float = INLINE_SECONDS) -> None:
         self._look = look
+        self._seconds = seconds
         self._pool = ThreadPoolExecutor(max_workers=INLINE_AT_ONCE, thread_name_prefix="inline-look")
         self._lock = threading.Lock()
         self._running: set[str] = set()
-        self._next: dict[str, tuple[Due, Future[None]]] = {}  # looks that have not begun: a later insert may join
+        self._next: dict[str, _Waiting] = {}  # looks that have not begun: a later insert may join
 
     def __call__(self, lane: str, due: Due) -> bool:
         """True if a look that began after this call ended well; otherwise a wake-up has to be sent."""
         future = self._join(lane, due)
         if future is None:
             return False
-        wait_for([future], timeout=INLINE_SECONDS)
+        wait_for([future], timeout=self._seconds)
         return future.done() and future.exception() is None
+
+    def waiting(self, lane: str) -> int:
+        """How many deliveries wait for the lane's next look."""
+        with self._lock:
+            known = self._next.get(lane)
+        return known.count if known is not None else 0
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -133,13 +150,14 @@ class InlineLooks:
         with self._lock:
             if lane in self._running:
                 # The look that runs may have read before this insert; the next one serves everyone who waits now.
-                _, future = self._next.get(lane, (due, Future()))
-                self._next[lane] = (due, future)  # the latest due row: its ETag is the one that is still true
-                return future
+                known = self._next.get(lane, _Waiting(due=due))
+                # The latest due row: its ETag is the one that is still true.
+                self._next[lane] = replace(known, due=due, count=known.count + 1)
+                return known.future
             if len(self._running) >= INLINE_AT_ONCE:
                 return None
             self._running.add(lane)
-        future = Future()
+        future: Future[None] = Future()
         self._pool.submit(self._run, lane, due, future)
         return future
 
@@ -156,4 +174,4 @@ class InlineLooks:
             if waiting is None:
                 self._running.discard(lane)
                 return
-        self._pool.submit(self._run, lane, *waiting)
+        self._pool.submit(self._run, lane, waiting.due, waiting.future)

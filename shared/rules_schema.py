@@ -249,7 +249,5 @@ class _ForEditors(GenerateJsonSchema):
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the file."""
     schema = RulesFile.model_json_schema(by_alias=True, schema_generator=_ForEditors)
-    schema["properties"]["reactions"]["additionalProperties"] = (
-        False  # names that are none are refused, not passed over
-    )
+    schema["properties"]["reactions"]["additionalProperties"] = False  # a wrong name is refused, not passed over
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Relearn reactions"}

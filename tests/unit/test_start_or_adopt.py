@@ -189,6 +189,7 @@ def test_a_clear_no_fails_the_reaction_with_the_targets_words() -> None:
     [reaction] = world.reactions()
     assert str(reaction.state) == "failed"
     assert "400 BadRequest the pipeline does not compile" in reaction.reason
+    assert world.permits.held["factory:adf"] == {}
     world.settle()
     assert world.due.rows == {}
 

@@ -1,0 +1,86 @@
+"""The managed-identity endpoint: hands out well-formed, unsigned tokens to whoever knows its header."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import secrets
+import threading
+import time
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from local.service import TENANT
+
+API_VERSION = "2019-08-01"
+LIFETIME_SECONDS = 3600
+PATH = "/msi/token"
+
+
+def mint(resource: str, *, at: float | None = None) -> str:
+    """A bearer token for `resource` that our services and Azurite take; its signature is not one."""
+    issued = int(time.time() if at is None else at)
+    claims = {
+        "aud": resource.rstrip("/"),
+        "iss": f"https://sts.windows.net/{TENANT}/",
+        "tid": TENANT,
+        "oid": "00000000-0000-0000-0000-0000000000bb",
+        "appid": "00000000-0000-0000-0000-0000000000cc",
+        "iat": issued,
+        "nbf": issued - 300,
+        "exp": issued + LIFETIME_SECONDS,
+    }
+    return f"{_part({'alg': 'RS256', 'typ': 'JWT'})}.{_part(claims)}.bG9jYWw"
+
+
+def _part(content: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+
+
+class Identity:
+    """Serves App Service's identity protocol and remembers which resources were asked for."""
+
+    def __init__(self, header: str | None = None) -> None:
+        self.header = header or secrets.token_hex(16)
+        self.endpoint = ""  # known once it listens
+        self._lock = threading.Lock()
+        self._requested: list[str] = []
+
+    @property
+    def requested(self) -> list[str]:
+        """The resources tokens were made for, in order."""
+        with self._lock:
+            return list(self._requested)
+
+    def application(self) -> Starlette:
+        return Starlette(routes=[Route(PATH, self._token, methods=["GET"])])
+
+    async def _token(self, request: Request) -> JSONResponse:
+        if not hmac.compare_digest(request.headers.get("x-identity-header", ""), self.header):
+            return _refusal(401, "X-IDENTITY-HEADER is missing or not this endpoint's")
+        if request.query_params.get("api-version") != API_VERSION:
+            return _refusal(400, f"api-version must be {API_VERSION}")
+        resource = request.query_params.get("resource", "").rstrip("/")
+        if not resource:
+            return _refusal(400, "resource is missing")
+        with self._lock:
+            self._requested.append(resource)
+        issued = time.time()
+        return JSONResponse(
+            {
+                "access_token": mint(resource, at=issued),
+                "expires_on": str(int(issued) + LIFETIME_SECONDS),
+                "resource": resource,
+                "token_type": "Bearer",
+                "client_id": request.query_params.get("client_id", ""),
+            }
+        )
+
+
+def _refusal(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"statusCode": status, "message": message}, status_code=status)

@@ -1,0 +1,80 @@
+"""What every test starts from: an environment without the developer's cloud, and the shared local cloud."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+    from local.accounts import Account
+    from local.cloud import LocalCloud
+
+_OURS = ("RELEARN", "AZURE_", "IDENTITY_", "MSI_", "AZURITE_")
+_TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+def _misleading(name: str) -> bool:
+    upper = name.upper()
+    return upper.startswith(_OURS) or upper.endswith("_PROXY") or upper in _TRUST
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """No setting, credential or proxy of the developer's shell can change a result."""
+    removed = {name: os.environ.pop(name) for name in list(os.environ) if _misleading(name)}
+    yield
+    os.environ.update(removed)
+
+
+@pytest.fixture(scope="session")
+def cloud(_clean_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """The local cloud in memory, one for all tests; each takes accounts and factories of its own.
+
+    Event Grid's first retry comes after 0.1 s. SDK clients made in this process reach it with its identity.
+    """
+    from local.azurite import AzuriteMissing
+    from local.cloud import LocalCloud, Options
+
+    local_cloud = LocalCloud(tmp_path_factory.mktemp("cloud"), in_memory=True, options=Options(time_scale=0.01))
+    try:
+        local_cloud.start()
+    except AzuriteMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"the local cloud cannot start: {missing}")
+        pytest.skip(f"no local cloud: {missing}")
+    ours = local_cloud.child_environment()
+    os.environ.update(ours)
+    yield local_cloud
+    for name in set(ours) - {"PATH", "HOME", "LANG", "TMPDIR"}:
+        del os.environ[name]
+    problems = local_cloud.problems
+    local_cloud.close()
+    assert not problems, "the local cloud had trouble: " + "\n".join(problems)
+
+
+@pytest.fixture(scope="session")
+def credential(cloud: LocalCloud) -> Iterator[TokenCredential]:
+    """What the app uses in Azure, here with the local cloud's managed identity."""
+    from azure.identity import DefaultAzureCredential
+
+    with DefaultAzureCredential() as found:
+        yield found
+
+
+@pytest.fixture
+def app_account(cloud: LocalCloud) -> Account:
+    """A storage account nobody else uses, with the app's tables, queues and containers."""
+    account = cloud.new_app_account()
+    cloud.provision(account.name)
+    return account
+
+
+@pytest.fixture
+def lake_account(cloud: LocalCloud) -> Account:
+    """A lake nobody else uses, with its container."""
+    return cloud.new_lake_account()

@@ -1,0 +1,240 @@
+"""The AML files: Azure's own loaders take them, our check passes on them and sees the faults those loaders do not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from ml import check
+from tests.ml.conftest import ROOT
+
+ML = ROOT / "ml"
+COMMANDS = sorted(ML.glob("components/*/component.yml"))
+PIPELINES = sorted(ML.glob("pipelines/*.yml"))
+
+# azure-ai-ml builds its schemas the marshmallow 3 way, on import and on use.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::marshmallow.warnings.RemovedInMarshmallow4Warning"),
+    pytest.mark.filterwarnings("ignore::marshmallow.warnings.ChangedInMarshmallow4Warning"),
+]
+
+
+@pytest.mark.parametrize("file", COMMANDS + PIPELINES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_azures_loader_takes_every_component(file):
+    from azure.ai.ml import load_component
+
+    body = _yaml(file)
+
+    component = load_component(file)
+
+    assert (component.name, component.version, component.type) == (body["name"], body["version"], body["type"])
+    assert {name: port.type for name, port in component.inputs.items()} == _types(body["inputs"])
+    assert {name: port.type for name, port in component.outputs.items()} == _types(body["outputs"])
+    assert component._validate().passed
+
+
+STAMPS = {"reaction_id": "string", "attempt": "string"}
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "outputs"),
+    [
+        ("prep", {"raw": "uri_folder", "manifest": "uri_file", **STAMPS}, {"bronze": "uri_folder"}),
+        ("score", {"bronze": "uri_folder", "model": "uri_folder", **STAMPS}, {"silver": "uri_folder"}),
+    ],
+)
+def test_a_pipeline_has_the_ports_its_callers_name(name, inputs, outputs):
+    body = _yaml(ML / "pipelines" / f"{name}.yml")
+
+    assert (_types(body["inputs"]), _types(body["outputs"])) == (inputs, outputs)
+
+
+def test_azures_loader_takes_the_environment_and_it_pins_what_runs_here():
+    from azure.ai.ml import load_environment
+
+    environment = load_environment(ML / "environments" / "relearn-sklearn.yml")
+
+    assert (environment.name, environment.version) == ("relearn-sklearn", "1")
+    assert re.search(r":\d{8}\.v\d+$", environment.image)
+    (pip,) = [part["pip"] for part in environment.conda_file["dependencies"] if isinstance(part, dict)]
+    lines = (ML / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert pip == [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in pip)
+
+
+@pytest.mark.parametrize("step", ["prep", "score"])
+def test_azures_loaders_take_the_batch_endpoints_and_their_deployments(step):
+    from azure.ai.ml import load_batch_endpoint
+    from azure.ai.ml.entities._load_functions import load_pipeline_component_batch_deployment
+
+    endpoint = load_batch_endpoint(ML / "batch" / f"{step}-endpoint.yml")
+    deployment = load_pipeline_component_batch_deployment(ML / "batch" / f"{step}-deployment.yml")
+
+    assert endpoint.name == deployment.endpoint_name == f"diabetes-{step}"
+    assert endpoint.auth_mode == "aad_token"
+    assert list(deployment.component.inputs) == list(_yaml(ML / "pipelines" / f"{step}.yml")["inputs"])
+
+
+def test_our_check_passes_on_ours():
+    assert check.problems(ML) == []
+
+
+FAULTS = {
+    "a step binds an input its component does not have": (
+        "pipelines/prep.yml",
+        "      raw: ${{parent.inputs.raw}}",
+        "      rawe: ${{parent.inputs.raw}}",
+        ["jobs.prep.inputs.rawe: the component has nothing", "jobs.prep.inputs.raw: the component needs it"],
+    ),
+    "an input was renamed in the component": (
+        "components/score/component.yml",
+        "  bronze:",
+        "  patients:",
+        [
+            "component.yml: command: inputs.bronze is not declared",
+            "component.yml: inputs.patients: the command does not use it",
+            "jobs.score.inputs.bronze: the component has nothing of that name",
+            "jobs.score.inputs.patients: the component needs it",
+        ],
+    ),
+    "a required input is not bound": (
+        "pipelines/score.yml",
+        "      attempt: ${{parent.inputs.attempt}}\n",
+        "",
+        ["jobs.score.inputs.attempt: the component needs it", "score.yml: inputs.attempt: no step refers to it"],
+    ),
+    "a step refers to an input the pipeline does not have": (
+        "pipelines/prep.yml",
+        "${{parent.inputs.manifest}}",
+        "${{parent.inputs.manifesto}}",
+        [
+            "jobs.prep.inputs.manifest: parent.inputs.manifesto refers to nothing",
+            "inputs.manifest: no step refers to it",
+        ],
+    ),
+    "a step refers to a step there is not": (
+        "pipelines/score.yml",
+        "${{parent.inputs.bronze}}",
+        "${{parent.jobs.prep.outputs.bronze}}",
+        ["jobs.score.inputs.bronze: parent.jobs.prep.outputs.bronze refers to nothing", "inputs.bronze: no step"],
+    ),
+    "a step binds an output its component does not have": (
+        "pipelines/score.yml",
+        "      silver: ${{parent.outputs.silver}}",
+        "      gold: ${{parent.outputs.silver}}",
+        ["jobs.score.outputs.gold: the component has nothing of that name"],
+    ),
+    "no step writes an output of the pipeline": (
+        "pipelines/score.yml",
+        "    outputs:\n      silver: ${{parent.outputs.silver}}\n",
+        "",
+        ["score.yml: outputs.silver: no step refers to it"],
+    ),
+    "the types of an input differ": (
+        "pipelines/prep.yml",
+        "  manifest:\n    type: uri_file",
+        "  manifest:\n    type: uri_folder",
+        ["jobs.prep.inputs.manifest: it is given uri_folder, the component declares uri_file"],
+    ),
+    "a literal of the wrong type": (
+        "pipelines/prep.yml",
+        "      attempt: ${{parent.inputs.attempt}}",
+        "      attempt: 1",
+        ["jobs.prep.inputs.attempt: it is given integer, the component declares string", "inputs.attempt: no step"],
+    ),
+    "the environment is not one of ours": (
+        "components/train/component.yml",
+        "azureml:relearn-sklearn:1",
+        "azureml:relearn-sklearn:2",
+        ["component.yml: environment: azureml:relearn-sklearn:2 is none of azureml:relearn-sklearn:1"],
+    ),
+    "a command refers to an output it does not declare": (
+        "components/train/component.yml",
+        "${{outputs.metrics}}",
+        "${{outputs.numbers}}",
+        ["command: outputs.numbers is not declared", "outputs.metrics: the command does not use it"],
+    ),
+}
+# Loading never fails; of these the SDK's own validation, a step further, sees something.
+SEEN_BY_VALIDATION = {
+    "a step binds an input its component does not have",  # only that the right one is missing
+    "an input was renamed in the component",
+    "a required input is not bound",
+    "a command refers to an output it does not declare",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_our_check_sees_a_fault_that_azures_loaders_take(fault, tmp_path):
+    from azure.ai.ml import load_component
+
+    name, old, new, expected = FAULTS[fault]
+    file = _faulty_copy(tmp_path, name, old, new)
+
+    found = [str(problem) for problem in check.problems(tmp_path)]
+
+    assert len(found) == len(expected), found
+    assert all(any(part in problem for problem in found) for part in expected), found
+    loaded = [load_component(changed) for changed in {file, *(tmp_path / "pipelines").glob("*.yml")}]
+    assert all(component._validate().passed for component in loaded) is (fault not in SEEN_BY_VALIDATION)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("pipelines/prep.yml", "../components/prep/component.yml", "../components/pre/component.yml", "No such file"),
+        ("pipelines/prep.yml", "../components/prep/component.yml", "azureml:diabetes_prep:1", "is not a file of ours"),
+        ("pipelines/prep.yml", "inputs:\n  raw", "inputs: [\n  raw", "(file): while parsing"),
+        ("pipelines/prep.yml", "    type: command", "    type: pipeline", "jobs.prep.type: pipeline"),
+    ],
+)
+def test_a_pipeline_that_cannot_be_followed_is_a_problem(tmp_path, name, old, new, expected):
+    _faulty_copy(tmp_path, name, old, new)
+
+    assert expected in " ".join(map(str, check.problems(tmp_path)))
+
+
+def test_an_empty_folder_is_a_problem_not_a_pass(tmp_path):
+    assert [problem.file.name for problem in check.problems(tmp_path)] == ["components", "pipelines", "environments"]
+
+
+def test_the_command_line_prints_each_problem_and_fails(tmp_path):
+    _faulty_copy(tmp_path, "pipelines/prep.yml", "${{parent.inputs.raw}}", "${{parent.inputs.row}}")
+
+    good, bad = (_run_check(*arguments) for arguments in ([], [str(tmp_path)]))
+
+    assert (good.returncode, good.stderr) == (0, "")
+    assert bad.returncode == 1
+    assert f"{tmp_path / 'pipelines' / 'prep.yml'}: jobs.prep.inputs.raw: parent.inputs.row refers" in bad.stderr
+
+
+def _run_check(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ml.check", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+    )
+
+
+def _faulty_copy(folder: Path, name: str, old: str, new: str) -> Path:
+    for part in ("components", "pipelines", "environments"):
+        shutil.copytree(ML / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    file = folder / name
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return file
+
+
+def _yaml(file: Path) -> dict:
+    return YAML(typ="safe", pure=True).load(file)
+
+
+def _types(ports: dict) -> dict[str, str]:
+    return {name: port["type"] for name, port in ports.items()}

@@ -1,0 +1,100 @@
+"""The sample data: its files, that a seed fixes them, and that there is something to learn in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ml.conftest import columns, rows
+
+pytestmark = pytest.mark.ml
+
+LABELLED = [
+    "PatientID",
+    "Pregnancies",
+    "PlasmaGlucose",
+    "DiastolicBloodPressure",
+    "TricepsThickness",
+    "SerumInsulin",
+    "BMI",
+    "DiabetesPedigree",
+    "Age",
+    "Diabetic",
+]
+FILES = {
+    "diabetes.csv": (LABELLED, 2_000),
+    "diabetes2.csv": (LABELLED, 1_000),
+    "patient-age.csv": (["Id", "PatientID", "Age"], 2_000),
+    "patient-levels.csv": (["Id", *LABELLED[:-2]], 2_000),
+    "drift/baseline.csv": ([*LABELLED, "Datetime"], 1_000),
+    "drift/target.csv": ([*LABELLED, "Datetime"], 1_000),
+}
+
+
+def test_the_files_have_the_scenarios_columns(sample):
+    assert {name: (columns(sample / name), len(rows(sample / name))) for name in FILES} == FILES
+    assert {row["Datetime"] for row in rows(sample / "drift/baseline.csv")} == {"2022-01-01"}
+    assert {row["Datetime"] for row in rows(sample / "drift/target.csv")} == {"2022-02-01"}
+
+
+def test_the_patient_files_are_the_labelled_patients_and_join_on_id(sample):
+    ages, levels = rows(sample / "patient-age.csv"), rows(sample / "patient-levels.csv")
+
+    assert [row["Id"] for row in ages] == [row["Id"] for row in levels] == [str(n) for n in range(1, 2_001)]
+    joined = [{**level, **age} for level, age in zip(levels, ages, strict=True)]
+    assert all(level["PatientID"] == age["PatientID"] for level, age in zip(levels, ages, strict=True))
+    seen = sorted(tuple(row[name] for name in LABELLED[:-1]) for row in joined)
+    assert seen == sorted(tuple(row[name] for name in LABELLED[:-1]) for row in rows(sample / "diabetes.csv"))
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(run_python, tmp_path):
+    for name, seed in (("first", 7), ("again", 7), ("other", 8)):
+        assert run_python("-m", "ml.sample", "--out", tmp_path / name, "--rows", 60, "--seed", seed).returncode == 0
+
+    for name in FILES:
+        first, again, other = ((tmp_path / run / name).read_bytes() for run in ("first", "again", "other"))
+        assert first == again
+        assert first != other
+
+
+def test_two_hundred_parts_reassemble_to_the_whole(sample):
+    parts = sample / "parts"
+
+    assert len(list(parts.iterdir())) == 200
+    for table in ("patient-age", "patient-levels"):
+        pieces = [(parts / f"{table}-{number:03d}.csv").read_text().splitlines() for number in range(1, 101)]
+        header, *body = (sample / f"{table}.csv").read_text().splitlines()
+        assert all(piece[0] == header and len(piece) > 1 for piece in pieces)
+        assert [line for piece in pieces for line in piece[1:]] == body
+
+
+def test_files_of_ones_own_can_be_split(run_python, sample, tmp_path):
+    done = run_python("-m", "ml.sample", "--out", tmp_path, "--of", sample, "--parts", 3)
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(file.name for file in tmp_path.rglob("*.*")) == [
+        f"patient-{table}-00{number}.csv" for table in ("age", "levels") for number in (1, 2, 3)
+    ]
+    assert sum(len(rows(file)) for file in tmp_path.rglob("patient-levels-*.csv")) == 2_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rows", 0], "0 rows asked for"),
+        (["--rows", 10, "--parts", 11], "10 rows cannot be split into 11 parts"),
+        (["--of", "absent"], "patient-age.csv"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(run_python, tmp_path, arguments, message):
+    done = run_python("-m", "ml.sample", "--out", tmp_path, *arguments)
+
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_a_straight_line_learns_part_of_it_and_trees_clearly_more(trained):
+    logistic, boosting = (trained[algorithm][1] for algorithm in ("logistic", "boosting"))
+
+    assert logistic["Accuracy"] == pytest.approx(0.775, abs=0.025)
+    assert boosting["Accuracy"] > logistic["Accuracy"] + 0.1
+    assert (logistic["train_rows"], logistic["test_rows"]) == (1_400, 600)

@@ -1,0 +1,149 @@
+"""What would drift apart if nothing tied it together: settings, bindings, samples, docs, direction of imports."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import function_app
+from shared import settings as product_settings
+from shared.wiring import configuration, load_rules
+
+ROOT = Path(__file__).resolve().parents[1]
+HOST_SETTINGS = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage__accountName", "PYTHON_THREADPOOL_THREAD_COUNT"}
+
+
+def sample() -> dict[str, str]:
+    values: dict[str, str] = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    return values
+
+
+@cache  # azure-functions lists the functions of an app once, and calls them duplicates the second time
+def bindings() -> dict[str, dict[str, Any]]:
+    return {f.get_function_name(): f.get_trigger().get_dict_repr() for f in function_app.app.get_functions()}
+
+
+def test_there_are_these_functions_and_no_others() -> None:
+    triggers = {name: binding["type"] for name, binding in bindings().items()}
+    assert triggers == {
+        "receive_event": "eventGridTrigger",
+        "look": "queueTrigger",
+        "sweep": "timerTrigger",
+        "health": "httpTrigger",
+        "list_reactions": "httpTrigger",
+        "show_reaction": "httpTrigger",
+    }
+
+
+def test_health_is_the_only_anonymous_route() -> None:
+    levels = {n: str(b["authLevel"]) for n, b in bindings().items() if b["type"] == "httpTrigger"}
+    assert {name for name, level in levels.items() if "ANONYMOUS" in level.upper()} == {"health"}
+
+
+def test_the_queue_trigger_reads_the_queue_the_app_sends_to() -> None:
+    binding = bindings()["look"]
+    assert binding["queueName"] in product_settings.QUEUES
+    assert binding["connection"] == product_settings.STORAGE_CONNECTION
+    assert f"{binding['queueName']}-poison" == product_settings.POISON_QUEUE
+
+
+def test_the_sample_settings_are_complete_and_right() -> None:
+    found, rules = configuration(ROOT, sample())
+    assert found.lake_accounts == {"strelearnlake": "https://strelearnlake.blob.core.windows.net"}
+    assert rules.rules
+
+
+def test_the_sample_names_exactly_the_settings_the_product_reads() -> None:
+    source = (ROOT / "shared" / "settings.py").read_text()
+    read = set(re.findall(r'"((?:RELEARN|AZURE)_[A-Z_]+)"', source))
+    read |= {f"RelearnStorage__{service}ServiceUri" for service in ("blob", "queue", "table")}
+    lines = [line for line in (ROOT / "reactions.yaml").read_text().splitlines() if not line.startswith("#")]
+    used_by_rules = set(re.findall(r"\$\{([A-Z_]+)\}", "\n".join(lines)))
+    assert set(sample()) == read | used_by_rules | HOST_SETTINGS
+
+
+def test_only_settings_py_reads_the_environment() -> None:
+    readers = [
+        str(file.relative_to(ROOT))
+        for folder in ("functions", "shared")
+        for file in (ROOT / folder).rglob("*.py")
+        if re.search(r"os\.environ|os\.getenv", file.read_text())
+    ]
+    assert readers == ["shared/settings.py"]
+
+
+def test_every_core_module_is_under_the_import_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [core] = [c for c in contracts if "core imports no Azure" in c["name"]]
+    found = [p for p in (ROOT / "shared").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()]
+    modules = {f"shared.{p.stem}" for p in found} - {"shared.__init__", "shared.wiring", "shared.cloud"}
+    assert set(core["source_modules"]) == modules
+
+
+def test_importing_the_app_loads_no_machine_learning_sdk_and_no_test_package() -> None:
+    script = "import sys, function_app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not {m for m in loaded if m.startswith(("azure.ai", "local.", "ml.", "pytest", "hypothesis", "rich"))}
+
+
+def test_importing_the_app_needs_no_settings() -> None:
+    environment = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import function_app; print(len(function_app.app.get_functions()))"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "6"
+
+
+def test_the_package_holds_what_the_app_imports_and_nothing_of_the_workshop() -> None:
+    ignored = {line.strip().rstrip("/") for line in (ROOT / ".funcignore").read_text().splitlines() if line.strip()}
+    assert {"local", "ml", "tests", "infra", "docs"} <= ignored
+    assert not {"functions", "shared", "function_app.py", "host.json", "requirements.txt", "reactions.yaml"} & ignored
+
+
+@pytest.mark.parametrize("command", ["make demo", "make test"])
+def test_the_readme_names_commands_that_exist(command: str) -> None:
+    assert command in (ROOT / "README.md").read_text()
+    target = command.removeprefix("make ")
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert re.search(r"^make test$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_host_json_keeps_the_designs_figures() -> None:
+    queues = json.loads((ROOT / "host.json").read_text())["extensions"]["queues"]
+    assert (queues["visibilityTimeout"], queues["maxDequeueCount"]) == ("00:00:30", 5)
+    assert (queues["maxPollingInterval"], queues["messageEncoding"]) == ("00:00:30", "base64")
+
+
+def test_the_rules_that_ship_name_pipelines_that_ship_and_declare_every_parameter() -> None:
+    rules = load_rules(ROOT / "reactions.yaml", sample())
+    for rule in rules.rules.values():
+        file = ROOT / "infra" / "adf" / "pipeline" / f"{rule.action.pipeline}.json"
+        declared = set(json.loads(file.read_text())["properties"]["parameters"])
+        assert {"reaction_id", "attempt", *rule.action.with_} == declared
+
+
+def test_dev_requirements_include_the_runtimes() -> None:
+    assert "-r requirements.txt" in (ROOT / "requirements-dev.txt").read_text().splitlines()
+
+
+def test_decision_records_are_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text()
+    assert all(f"({file.name})" in index for file in folder.glob("0*.md"))

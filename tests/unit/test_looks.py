@@ -1,0 +1,170 @@
+"""Wake-ups and due rows, and looks made while a delivery waits."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from shared.looks import INLINE_AT_ONCE, InlineLooks, Scheduler
+from shared.ports import Due
+from tests.fakes import T0, FakeClock, FakeDueTable, FakeWakeUps
+
+SECOND = timedelta(seconds=1)
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.due, self.wake_ups, self.clock = FakeDueTable(), FakeWakeUps(), FakeClock()
+        self.scheduler = Scheduler(self.due, self.wake_ups, self.clock)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_in_a_burst_one_wake_up_serves_all(desk: Desk) -> None:
+    for _ in range(5):
+        desk.scheduler.wake_at("lane:a", desk.clock.now() + 30 * SECOND)
+        desk.clock.advance(SECOND)
+    assert desk.wake_ups.sent == [("lane:a", 30.0)]
+
+
+@pytest.mark.parametrize(("later", "sent"), [(28, 1), (29, 2), (30, 2), (31, 2)])
+def test_a_wake_up_counts_only_while_it_is_more_than_a_second_away(desk: Desk, later: int, sent: int) -> None:
+    desk.scheduler.wake_at("lane:a", T0 + 30 * SECOND)
+    desk.clock.advance(later * SECOND)
+    desk.scheduler.wake_at("lane:a", desk.clock.now() + 30 * SECOND)
+    assert len(desk.wake_ups.sent) == sent
+    assert desk.due.rows["lane:a"].at == (T0 + 30 * SECOND if sent == 1 else desk.clock.now() + 30 * SECOND)
+
+
+def test_a_wake_up_that_comes_later_than_asked_does_not_count(desk: Desk) -> None:
+    desk.scheduler.wake_at("lane:a", T0 + 60 * SECOND)
+    desk.scheduler.wake_at("lane:a", T0 + 10 * SECOND)
+    assert desk.wake_ups.sent == [("lane:a", 60.0), ("lane:a", 10.0)]
+    assert desk.due.rows["lane:a"].at == T0 + 10 * SECOND
+
+
+def test_another_process_does_not_rely_on_a_wake_up_it_has_not_sent(desk: Desk) -> None:
+    desk.scheduler.wake_at("lane:a", T0 + 30 * SECOND)
+    Scheduler(desk.due, desk.wake_ups, desk.clock).wake_at("lane:a", T0 + 30 * SECOND)
+    assert len(desk.wake_ups.sent) == 2
+
+
+@pytest.mark.parametrize(("minutes", "messages"), [(0, 1), (1, 1), (5, 1), (6, 0), (600, 0)])
+def test_a_wait_longer_than_a_sweep_sends_no_message(desk: Desk, minutes: int, messages: int) -> None:
+    desk.scheduler.reschedule(None, "lane:a", T0 + timedelta(minutes=minutes))
+    assert desk.due.rows["lane:a"].at == T0 + timedelta(minutes=minutes)
+    assert len(desk.wake_ups.sent) == messages
+    if messages:
+        assert desk.wake_ups.sent == [("lane:a", minutes * 60.0)]
+
+
+def test_a_look_whose_row_was_changed_leaves_it_and_is_waked_all_the_same(desk: Desk) -> None:
+    read = desk.due.set("lane:a", T0)
+    desk.due.set("lane:a", T0)  # an event came while the look was going on
+    desk.scheduler.reschedule(read, "lane:a", None)
+    assert "lane:a" in desk.due.rows
+    desk.scheduler.reschedule(read, "lane:a", T0 + 15 * SECOND)
+    assert desk.due.rows["lane:a"].at == T0
+    assert desk.wake_ups.sent == [("lane:a", 15.0)]
+
+
+def test_bringing_forward_never_delays_and_always_writes(desk: Desk) -> None:
+    desk.scheduler.bring_forward("factory:f", T0 + 60 * SECOND)
+    desk.scheduler.bring_forward("factory:f", T0 + 10 * SECOND)
+    assert desk.due.rows["factory:f"].at == T0 + 10 * SECOND
+    read = desk.due.get("factory:f")  # a look begins, and will find nothing to follow
+    desk.scheduler.bring_forward("factory:f", T0 + 20 * SECOND)  # a run is started meanwhile
+    desk.scheduler.reschedule(read, "factory:f", None)
+    assert desk.due.rows["factory:f"].at == T0 + 10 * SECOND
+
+
+def test_the_sweep_wakes_what_is_due_before_the_next_sweep_at_its_time(desk: Desk) -> None:
+    desk.due.set("lane:late", T0 - 60 * SECOND)
+    desk.due.set("lane:soon", T0 + 100 * SECOND)
+    desk.due.set("lane:far", T0 + timedelta(hours=2))
+    assert desk.scheduler.sweep() == 2
+    assert sorted(desk.wake_ups.sent) == [("lane:late", 0.0), ("lane:soon", 100.0)]
+
+
+# --- looks made at once -----------------------------------------------------------------------------------------------
+
+
+class Looker:
+    """A look that says when it began, and ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.began: list[tuple[str, Due]] = []
+        self.free = threading.Event()
+        self.changed = threading.Condition()
+
+    def __call__(self, lane: str, due: Due) -> None:
+        with self.changed:
+            self.began.append((lane, due))
+            self.changed.notify_all()
+        assert self.free.wait(10)
+
+    def wait_for(self, count: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.began) >= count, 10)
+
+
+def due(number: int) -> Due:
+    return Due(key="lane:a", at=T0, etag=str(number))
+
+
+def test_those_who_wait_share_one_look_that_began_after_they_came() -> None:
+    looker = Looker()
+    inline = InlineLooks(looker)
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(inline, "a", due(0))
+        looker.wait_for(1)
+        others = [pool.submit(inline, "a", due(n)) for n in range(1, 6)]
+        while inline.waiting("a") < 5:
+            threading.Event().wait(0.01)
+        looker.free.set()
+        assert first.result(10)
+        assert all(other.result(10) for other in others)
+    inline.close()
+    assert len(looker.began) == 2  # the one that ran, and one for all who came meanwhile
+
+
+def test_more_lanes_than_there_are_places_are_left_to_a_wake_up() -> None:
+    looker = Looker()
+    inline = InlineLooks(looker)
+    with ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(inline, f"lane{n}", due(n)) for n in range(INLINE_AT_ONCE)]
+        looker.wait_for(INLINE_AT_ONCE)
+        assert inline("one too many", due(9)) is False
+        looker.free.set()
+        assert all(r.result(10) for r in running)
+    assert inline("now there is room", due(10)) is True
+    inline.close()
+
+
+def test_a_look_that_fails_is_reported_and_the_next_one_runs() -> None:
+    calls: list[str] = []
+
+    def look(lane: str, _due: Due) -> None:
+        calls.append(lane)
+        if len(calls) == 1:
+            raise RuntimeError("storage is down")
+
+    inline = InlineLooks(look)
+    assert inline("a", due(1)) is False
+    assert inline("a", due(2)) is True
+    inline.close()
+
+
+def test_a_look_that_takes_too_long_is_left_to_a_wake_up() -> None:
+    looker = Looker()
+    inline = InlineLooks(looker, seconds=0.05)
+    assert inline("a", due(1)) is False
+    looker.free.set()
+    inline.close()
+    assert len(looker.began) == 1
