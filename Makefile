@@ -25,7 +25,7 @@ check: setup-dev  ## format, lint, types, direction of imports, rules file, ML w
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy
 	@PYTHONPATH=. $(VENV)/lint-imports
-	@$(VENV)/python -m shared.rules_file --check reactions.yaml
+	@$(VENV)/python -m shared.rules check reactions.yaml --settings local.settings.sample.json
 	@$(VENV)/python -m ml.check
 
 setup:  ## installs the tools, the ML environment and Azurite under .relearn/

@@ -12,7 +12,7 @@ from typing import Final
 
 from azure.identity import DefaultAzureCredential
 
-from shared import rules_file, telemetry
+from shared import telemetry
 from shared.cloud import storage
 from shared.cloud.data_factory import DataFactoryClient
 from shared.cloud.due_table import DueTable
@@ -29,6 +29,7 @@ from shared.looks import InlineLooks, Scheduler
 from shared.ports import Clock
 from shared.queries import Queries
 from shared.rules import Rules
+from shared.rules import file as rules_file
 from shared.settings import (
     MANIFEST_CONTAINER,
     POISON_QUEUE,

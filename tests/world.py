@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from shared import rules_file
 from shared.engine import Engine
 from shared.events import FileLanded
 from shared.intake import Intake
@@ -14,6 +13,7 @@ from shared.ports import Due
 from shared.queries import Queries
 from shared.reactions import Reaction
 from shared.rules import Rules
+from shared.rules import file as rules_file
 from tests.fakes import (
     T0,
     FakeClock,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -145,15 +146,20 @@ async def _read_answer_head(connection: Connection) -> AnswerHead:
 
 
 async def _upload(reader: asyncio.StreamReader, framing: Framing, connection: Connection) -> None:
-    """Bring the client's body to Azurite. If Azurite stops listening, the client is still heard out."""
     try:
         async for piece in body_pieces(reader, framing):
-            if not connection.writer.is_closing():
-                connection.writer.write(piece)
-                await connection.writer.drain()
+            await _offer(connection, piece)
     except BaseException:
-        connection.close()  # ends the wait for an answer that cannot come
+        connection.close()  # the client is gone: ends the wait for an answer that cannot come
         raise
+
+
+async def _offer(connection: Connection, piece: bytes) -> None:
+    """Azurite may have answered already and hung up; its answer counts, and the client is heard out."""
+    if not connection.writer.is_closing():
+        with contextlib.suppress(ConnectionError):
+            connection.writer.write(piece)
+            await connection.writer.drain()
 
 
 async def _give_up(task: asyncio.Task[None]) -> None:

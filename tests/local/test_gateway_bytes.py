@@ -48,6 +48,7 @@ class Stage:
         self.reply: Reply = lambda number, request: DONE
         self.refuse_body = False
         self.hang_up_after_answer = False
+        self.answer_early = False
         self._ports = Ports(folder / "ports.json")
         self._background = Background()
         self._behind = self._ports.listen("behind")
@@ -86,13 +87,16 @@ class Stage:
                     writer.write(b"HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n")
                     continue
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self.answer_early:
+                writer.write(self.reply(len(self.seen.requests) + 1, raw) or b"")
             body = b"".join([piece async for piece in body_pieces(reader, head.framing())])
             self.seen.requests.append(raw + body)
             self.seen.connections.append(connection)
             answer = self.reply(len(self.seen.requests), raw + body)
             if answer is None:
                 break
-            writer.write(answer)
+            if not self.answer_early:
+                writer.write(answer)
             if self.hang_up_after_answer:
                 break
         writer.close()
@@ -219,6 +223,18 @@ def test_a_client_that_asks_first_may_be_refused(stage: Stage) -> None:
         assert everything(connection) == b"HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"
 
 
+def test_an_answer_that_comes_before_the_body_is_passed_on_and_the_body_heard_out(stage: Stage) -> None:
+    stage.answer_early = True
+    sent = request("PUT", body=b"x" * (3 * HELD))
+    with stage.connect() as connection:
+        connection.sendall(sent[:100])
+        assert receive(connection, len(DONE)) == DONE
+        connection.sendall(sent[100:])
+        connection.sendall(request("GET"))
+        assert receive(connection, len(DONE)) == DONE
+    assert stage.seen.requests == [sent, request("GET")]
+
+
 # What changes a blob
 
 
@@ -317,7 +333,11 @@ def test_nonsense_closes_the_connection_and_nothing_else(stage: Stage) -> None:
 
 # Against Azurite
 
-VOLATILE = re.compile(rb"(?im)^(date|x-ms-request-id|last-modified|etag|x-ms-creation-time|x-ms-lease-\w+): .*?\r\n")
+# What no two answers have in common: moments, ids, etags.
+VOLATILE = re.compile(
+    rb"(?i)\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    rb"|0x[0-9a-f]{12,}|Time:[-\dT:.]+Z"
+)
 
 
 def azurite_requests(container: str) -> list[bytes]:
@@ -367,6 +387,4 @@ def conversation(port: int, certificates: Certificates, sent: bytes) -> bytes:
 
 
 def _masked(answer: bytes) -> bytes:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    masked = re.sub(rb"<(Etag|Last-Modified|Creation-Time)>[^<]*<|RequestId:\S+|Time:\S+", b"*", body)
-    return VOLATILE.sub(rb"\1: *\r\n", head + b"\r\n") + b"\r\n" + masked
+    return VOLATILE.sub(b"*", answer)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import rules_file
 from shared.errors import ConfigurationError
 from shared.rules import Rules
+from shared.rules import file as rules_file
 
 MODIFIED = datetime(2026, 11, 22, tzinfo=UTC)
 HEAD = "version: 1\nreactions:\n  score:\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.durations import parse_duration
+from shared.rules.durations import parse_duration
 
 
 @pytest.mark.parametrize(

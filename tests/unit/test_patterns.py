@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.patterns import Exclusion, PathPattern, PatternError, Template
+from shared.rules.patterns import Exclusion, PathPattern, PatternError, Template
 
 
 def match(pattern, path, container="lake"):

@@ -13,11 +13,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from shared import rules_file
-from shared.durations import parse_duration
 from shared.events import FileLanded, ModelRegistered
-from shared.rules import DEFAULT_GIVE_UP_AFTER, Limits, Retry, Revision, Rule, WhileRunning
-from shared.rules_schema import json_schema
+from shared.rules import file as rules_file
+from shared.rules.durations import parse_duration
+from shared.rules.schema import json_schema
+from shared.rules.values import DEFAULT_GIVE_UP_AFTER, Limits, Retry, Revision, Rule, WhileRunning
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = (ROOT / "reactions.yaml").read_text(encoding="utf-8")
@@ -251,18 +251,18 @@ SCHEMA = json.loads((ROOT / "reactions.schema.json").read_text(encoding="utf-8")
 
 
 def as_plain(text):
-    from shared import yaml_lines
+    from shared.rules import yaml_lines
 
     return yaml_lines.read(text).value
 
 
 def test_the_schema_file_is_current():
-    assert json_schema() == SCHEMA, "run: python -m shared.rules_file --schema > reactions.schema.json"
+    assert json_schema() == SCHEMA, "run: python -m shared.rules schema > reactions.schema.json"
 
 
 def test_the_schema_command_writes_the_schema_file():
     done = subprocess.run(
-        [sys.executable, "-m", "shared.rules_file", "--schema"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "shared.rules", "schema"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == (ROOT / "reactions.schema.json").read_text(encoding="utf-8")
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import ClassVar, Final
 
 from shared.events import Event, FileLanded
-from shared.patterns import Exclusion, PathPattern, Template
+from shared.rules.patterns import Exclusion, PathPattern, Template
 
 BUILT_INS: Final = frozenset({"manifest", "reaction_id", "count"})
 """Placeholders of `with` that are known only when a reaction starts."""

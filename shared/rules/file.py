@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -12,9 +11,10 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from shared import rules_checks, rules_problems, yaml_lines
 from shared.errors import ConfigurationError, Problem
-from shared.rules import (
+from shared.rules import checks, problems, yaml_lines
+from shared.rules.schema import Reaction, RulesFile
+from shared.rules.values import (
     DEFAULT_GIVE_UP_AFTER,
     DEFAULT_TIMEOUT,
     MAX_WAIT_PER_QUIET,
@@ -27,8 +27,7 @@ from shared.rules import (
     Rules,
     RunPipeline,
 )
-from shared.rules_schema import Reaction, RulesFile, json_schema
-from shared.yaml_lines import Document, Found, Path, Plain
+from shared.rules.yaml_lines import Document, Found, Path, Plain
 
 _SETTING: Final = re.compile(r"\$\{([^{}]*)\}?")
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -120,13 +119,13 @@ def _validated(content: Plain) -> tuple[RulesFile | None, list[Found]]:
     try:
         return RulesFile.model_validate(content), []
     except ValidationError as error:
-        return None, list(rules_problems.in_words(error.errors(include_url=False)))
+        return None, list(problems.in_words(error.errors(include_url=False)))
 
 
 def _contradictions(content: Plain) -> Iterator[Found]:
     reactions = content.get("reactions") if isinstance(content, dict) else None
     for name, rule in reactions.items() if isinstance(reactions, dict) else ():
-        for place, message in rules_checks.check(rule) if isinstance(rule, dict) else ():
+        for place, message in checks.check(rule) if isinstance(rule, dict) else ():
             yield ("reactions", name, *place), message
 
 
@@ -154,9 +153,3 @@ def _collect(reaction: Reaction) -> Collect:
     if "quiet" in given:
         given = {"max_wait": MAX_WAIT_PER_QUIET * given["quiet"], **given}
     return Collect(**given)
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] != ["--schema"]:
-        sys.exit("usage: python -m shared.rules_file --schema > reactions.schema.json")
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
-from shared.durations import parse_duration
-from shared.patterns import Exclusion, PathPattern, Template
-from shared.rules import BUILT_INS, STAMPS
-from shared.yaml_lines import Found
+from shared.rules.durations import parse_duration
+from shared.rules.patterns import Exclusion, PathPattern, Template
+from shared.rules.values import BUILT_INS, STAMPS
+from shared.rules.yaml_lines import Found
 
 _MOST_PARAMETERS: Final = 50  # of an ADF pipeline
 _MAY_DIFFER: Final = (

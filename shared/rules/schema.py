@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 
-from shared.durations import parse_duration
-from shared.patterns import Exclusion, PathPattern, Template
-from shared.rules import WhileRunning
+from shared.rules.durations import parse_duration
+from shared.rules.patterns import Exclusion, PathPattern, Template
+from shared.rules.values import WhileRunning
 
 VERSION: Final = 1
 LONGEST_NAME: Final = 64

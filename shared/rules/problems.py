@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic_core import ErrorDetails
 
-from shared.rules_schema import (
+from shared.rules.schema import (
     LONGEST_NAME,
     Collect,
     FileLanded,
@@ -20,7 +20,7 @@ from shared.rules_schema import (
     When,
     kind_of,
 )
-from shared.yaml_lines import Found, Path
+from shared.rules.yaml_lines import Found, Path
 
 _TRIGGERS: Final = frozenset({"drift-detected", "model-registered", "run-ended", "file-overdue"})
 _ACTIONS: Final = frozenset({"run-job", "deploy-model", "roll-back", "notify"})

@@ -1,0 +1,42 @@
+"""`python -m shared.rules schema` prints the schema for editors; `check FILE` validates a file as the app does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shared.errors import ConfigurationError
+from shared.rules.file import load
+from shared.rules.schema import json_schema
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m shared.rules", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("schema", help="prints the JSON Schema of reactions.yaml")
+    check = commands.add_parser("check", help="names every problem of a rules file; exit code 1 if there is one")
+    check.add_argument("file", type=Path)
+    check.add_argument("--settings", type=Path, required=True, help="local.settings.json-like file the rules refer to")
+    arguments = parser.parse_args()
+    if arguments.command == "schema":
+        sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+        return 0
+    return _check(arguments.file, arguments.settings)
+
+
+def _check(file: Path, settings_file: Path) -> int:
+    settings = json.loads(settings_file.read_text(encoding="utf-8"))["Values"]
+    try:
+        rules = load(file.read_text(encoding="utf-8"), file=str(file), settings=settings, modified=datetime.now(UTC))
+    except ConfigurationError as wrong:
+        sys.stderr.write("".join(f"{problem}\n" for problem in wrong.problems))
+        return 1
+    sys.stdout.write(f"{file}: {len(rules.rules)} rule(s), no problem\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
