@@ -5,7 +5,7 @@ DATA ?=
 HOST ?= local
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo run test check lint types imports rules bench clean setup setup-dev
+.PHONY: help demo run test check clean setup setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## these targets
