@@ -85,7 +85,22 @@ class BatchEndpoints:
         return [
             Route("/{endpoint}/jobs", self._post, methods=["POST"]),
             Route("/{endpoint}/jobs/{job}", self._get, methods=["GET"]),
+            Route("/odd/{what}", self._odd, methods=["GET", "POST"]),
         ]
+
+    async def _odd(self, request: Request) -> Response:
+        """Answers a Web activity has its own way with."""
+        match request.path_params["what"]:
+            case "array":
+                return JSONResponse([1])
+            case "text":
+                return Response("hello")
+            case "large":
+                return JSONResponse({"text": "x" * 4 * 1024 * 1024})
+            case "later":
+                done = f"https://{request.headers['host']}/odd/done"
+                return JSONResponse({"status": "accepted"}, 202, headers={"Location": done, "Retry-After": "7"})
+        return JSONResponse({"status": "done", "method": request.method, "got": request.headers.get("x-one")})
 
     async def _post(self, request: Request) -> Response:
         endpoint = request.path_params["endpoint"]

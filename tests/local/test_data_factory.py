@@ -586,6 +586,15 @@ def test_a_second_createrun_with_the_same_stamp_is_one_duplicate_start(cloud, fa
     assert duplicate_starts(cloud.requests) == 2
 
 
+def test_a_start_that_was_refused_is_no_duplicate(cloud, factory, client):
+    start(client)
+    factory.queue_full()
+    with pytest.raises(HttpResponseError):
+        start(client)
+    assert len(requests_in(cloud.requests)) == 2
+    assert duplicate_starts(cloud.requests) == 0
+
+
 def test_no_record_means_no_duplicates(tmp_path):
     assert duplicate_starts(tmp_path / "none.jsonl") == 0
 

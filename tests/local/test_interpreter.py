@@ -1,4 +1,4 @@
-"""The interpreter: order, conditions, the leaf rule, containers, time, failures; and score-diabetes against HTTP."""
+"""The interpreter: order, conditions, the leaf rule, containers, time, failures; Web activities and score-diabetes."""
 
 from __future__ import annotations
 
@@ -221,6 +221,29 @@ def test_a_failing_inner_activity_does_not_end_the_loop():
     assert len(told.of("Poll")) == 6
 
 
+def test_a_loop_whose_last_round_failed_has_failed():
+    """Unlike an earlier one that was made good."""
+    inner = [
+        wait("Pause", seconds=1),
+        put("More", "more", "@concat(variables('n'), 'x')", "Pause"),
+        put("Keep", "n", "@variables('more')", "More"),
+        activity(
+            "Odd",
+            "IfCondition",
+            "Keep",
+            expression="@equals(length(variables('n')), 1)",
+            ifTrueActivities=[fail("Stop")],
+        ),
+    ]
+    outcomes = {}
+    for rounds in (1, 2):
+        document = pipeline(
+            "p", until(*inner, expression=f"@equals(length(variables('n')), {rounds})"), variables=strings("n", "more")
+        )
+        outcomes[rounds] = Told(document).ending.outcome
+    assert outcomes == {1: "failed", 2: "succeeded"}
+
+
 def test_a_wait_inside_a_loop_ends_with_the_loop():
     told = Told(pipeline("p", until(wait("Pause", seconds=7 * 24 * 3600), expression=NO, timeout="0.00:10:00")))
     assert told.clock.waits == [600]
@@ -339,7 +362,7 @@ def test_a_pipeline_that_could_not_be_published_is_refused(said):
     assert "Pipeline 'p'" in str(caught.value)
 
 
-# score-diabetes, interpreted against batch endpoints that answer real HTTP over TLS
+# Web activities, then score-diabetes, against endpoints that answer real HTTP over TLS
 
 
 @pytest.fixture(scope="module")
@@ -359,6 +382,57 @@ def endpoints(cloud):
         "diabetes-score": ["Queued", "Completed"],
     }
     return cloud.endpoints
+
+
+def call(cloud, path, **properties):
+    """Runs one Web activity and gives it and the run."""
+    factory = cloud.data_factory.create("web")
+    url = path if path.startswith("http") else cloud.url + path
+    authentication = {"type": "MSI", "resource": "https://ml.azure.com"}
+    web = {"method": "GET", "url": url, "authentication": authentication, **properties}
+    factory.publish(pipeline("web", activity("Call", "WebActivity", **web)))
+    run = factory.wait_until_final(factory.start("web", {}).id)
+    return run, run.activities[-1]
+
+
+def test_a_web_activity_gives_the_body_and_the_headers(cloud):
+    run, web = call(cloud, "/odd/fine", method="POST", headers={"X-One": "@{add(0, 1)}"}, body={"a": "@add(1, 1)"})
+    assert run.status == "Succeeded"
+    assert {"status": "done", "method": "POST", "got": "1"}.items() <= web.output.items()
+    assert web.output["ADFWebActivityResponseHeaders"]["content-type"] == "application/json"
+    assert web.input["body"] == {"a": 2}
+    assert "Authorization" not in str(web.input)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/odd/array", "Response Content is not a valid JObject"),
+        ("/odd/text", "Response Content is not a valid JObject"),
+        ("/odd/large", "longer than 4 MB"),
+        ("https://diabetes-prep.westeurope.inference.ml.azure.com/jobs", "is not on this machine"),
+        ("https://127.0.0.1:9/jobs", "Response status code: 'NA - Unknown'"),
+    ],
+)
+def test_an_answer_a_web_activity_cannot_use_fails_it(cloud, path, said):
+    run, web = call(cloud, path)
+    assert run.status == "Failed"
+    assert said in run.message
+    assert (web.error["errorCode"], web.error["target"]) == ("2108", "Call")
+    assert "properties" not in web.output
+
+
+@pytest.mark.parametrize(("off", "status", "waits"), [(False, "done", [7.0]), (True, "accepted", [])])
+def test_a_web_activity_follows_a_location_unless_that_is_off(cloud, off, status, waits):
+    cloud.clock.waits.clear()
+    _, web = call(cloud, "/odd/later", turnOffAsync=off)
+    assert web.output["status"] == status
+    assert cloud.clock.waits == waits
+
+
+def test_an_authentication_that_is_not_imitated_says_so(cloud):
+    run, _ = call(cloud, "/odd/fine", authentication={"type": "Basic", "username": "u", "password": "p"})
+    assert "Web authentication of type 'Basic' is not imitated" in run.message
 
 
 def score(cloud, change=None, poll_seconds=60):
