@@ -40,6 +40,20 @@ class Account:
         return ";".join(f"{name}={value}" for name, value in parts.items())
 
 
+def accounts_behind(front: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Account]:
+    """Every account, by name, at the gateway's three addresses."""
+    return {
+        name: Account(
+            name=name,
+            blob=f"{front['blob']}/{name}",
+            queue=f"{front['queue']}/{name}",
+            table=f"{front['table']}/{name}",
+            key=key,
+        )
+        for name, key in keys.items()
+    }
+
+
 class PoolEmpty(RuntimeError):
     """Every account of the pool is taken; Azurite knows only those it was started with."""
 

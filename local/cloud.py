@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from local.accounts import Account, Pool, Provisioner
+from local.accounts import Account, Pool, Provisioner, accounts_behind
 from local.azurite import (
     LAKE_ACCOUNT,
     Azurite,
@@ -215,22 +215,15 @@ class LocalCloud:
 
     def _start_storage(self, ports: Ports, keys: Mapping[str, str]) -> None:
         sockets = {service: self._listen(ports, service) for service in STORAGE_SERVICES}
-        front = {service: f"https://{HOST}:{bound.getsockname()[1]}" for service, bound in sockets.items()}
+        front: dict[str, str] = {
+            service: f"https://{HOST}:{bound.getsockname()[1]}" for service, bound in sockets.items()
+        }
         self.storage = Gateway(self.certificates, self.azurite.ports)
         self._background.call(self.storage.start(sockets))
         self._cleanup.callback(lambda: self._background.call(self.storage.stop()))
         self._provisioner = Provisioner(self.azurite.ports, self.certificates.client_context())
         self._cleanup.callback(self._provisioner.close)
-        self._accounts = {
-            name: Account(
-                name=name,
-                blob=f"{front['blob']}/{name}",
-                queue=f"{front['queue']}/{name}",
-                table=f"{front['table']}/{name}",
-                key=key,
-            )
-            for name, key in keys.items()
-        }
+        self._accounts = accounts_behind(front, keys)
         self._pool = Pool(self._accounts)
         self.provision_lake()
         self._options.say(f"storage: {', '.join(front.values())}")

@@ -60,3 +60,8 @@ def storage_call(what: str) -> Iterator[None]:
         raise StorageUnavailable(f"{what}: storage answered {error.status_code} {code}") from error
     except AzureError as error:
         raise StorageUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+    except AttributeError as error:
+        # azure-data-tables stumbles over an answer that was cut off while it decodes the error in it.
+        if not isinstance(error.__context__, AzureError):
+            raise
+        raise StorageUnavailable(f"{what}: storage's answer broke off") from error

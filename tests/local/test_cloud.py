@@ -211,11 +211,16 @@ def test_a_cloud_that_was_killed_leaves_its_data_to_the_next_one(cloud: LocalClo
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
-    with pytest.raises(AlreadyRunning):
-        FolderLock(tmp_path, wait_seconds=0.1)
-    os.kill(int(killed.stdout), signal.SIGCONT)
-    with start(tmp_path) as again:
-        assert rows(again) == ["written just before"]
+    azurite = int(killed.stdout)
+    try:
+        with pytest.raises(AlreadyRunning):
+            FolderLock(tmp_path, wait_seconds=0.1)
+        os.kill(azurite, signal.SIGCONT)
+        with start(tmp_path) as again:
+            assert rows(again) == ["written just before"]
+    except BaseException:
+        os.kill(azurite, signal.SIGKILL)  # a test that fails leaves no orphan
+        raise
 
 
 @pytest.mark.cloud

@@ -12,7 +12,7 @@ import pytest
 from azure.functions.timer import TimerRequest
 
 from functions import intake, operations, progress
-from local.faults import Drop, Status
+from local.faults import Drop, Status, Truncate
 from shared import wiring
 from shared.errors import ConfigurationError, StorageUnavailable
 from tests.scenarios.stage import Stage
@@ -52,7 +52,7 @@ def test_a_foreign_account_is_told_from_ours(stage: Stage) -> None:
     assert stage.refused() == {"foreign-source": 1}
 
 
-@pytest.mark.parametrize("action", [Status(503), Status(403), Status(500), Drop()], ids=str)
+@pytest.mark.parametrize("action", [Status(503), Status(403), Status(500), Drop(), Truncate()], ids=str)
 def test_unreachable_storage_is_no_acknowledgement(stage: Stage, action: Any) -> None:
     event = stage.land("in/b1/a.csv")
     stage.cloud.storage.faults.add(path=f"/table/{stage.account.name}/*", action=action, times=None)
