@@ -20,9 +20,8 @@ from shared.lanes import (
     Start,
     Wait,
     decide,
-    is_lane_id,
 )
-from shared.looks import SOON, Scheduler, factory_key, lane_key
+from shared.looks import SOON, Scheduler, factory_key, is_key, lane_key
 from shared.ports import Clock, DataFactory, Due, LaneChange, Lanes, Manifests, Permits, Recent, Resource, Run
 from shared.reactions import PipelineAction, Reaction, State, entry_of, reaction_id
 from shared.rules import Rule, Rules
@@ -80,15 +79,18 @@ class Engine:
         which moved the row did not see. A factory is looked at only when that is due.
         """
         kind, _, name = key.partition(":")
+        if not is_key(key) or (kind == "factory" and name != self._factory.name):
+            telemetry.record(logger, "unknown_wake_up", {"key": ascii(key[:200])}, logging.ERROR)
+            if is_key(key):
+                self._scheduler.reschedule(self._scheduler.get(key), key, None)
+            return
         due = self._scheduler.get(key)
-        if kind == "lane" and is_lane_id(name):
+        if kind == "lane":
             self.look_at_lane(name, due)
-        elif kind == "factory" and name == self._factory.name:
-            if due is not None and due.at <= self._clock.now() + SOON:
-                self._look_at_factory(due)
-        else:
-            telemetry.record(logger, "unknown_wake_up", {"key": key}, logging.ERROR)
-            self._scheduler.reschedule(due, key, None)
+        elif due is not None and due.at > self._clock.now() + SOON:
+            self._scheduler.wake(key, due.at)  # the queue's clock is ahead of ours
+        elif due is not None:
+            self._look_at_factory(due)
 
     # --- lanes --------------------------------------------------------------------------------------------------------
 
@@ -99,7 +101,6 @@ class Engine:
             due: the lane's due row as read before the look; it is replaced or removed only if it is unchanged.
             observed: runs by stamp, where the factory has just been asked.
         """
-        next_look: datetime | None = self._clock.now()
         for _ in range(STEPS_AT_MOST):
             try:
                 done, next_look = self._step(self._lanes.read(lane), observed or {})
@@ -158,7 +159,7 @@ class Engine:
         return self._rules.rules.get(name)
 
     def _skip(self, lane: Lane, decision: Skip) -> None:
-        head = lane.head or self._new_head(decision.events[0])
+        head = replace(lane.head or self._new_head(decision.events[0]), revision=self._rules.revision)
         for part in _chunks(decision.events, LaneChange(head=head).capacity()):
             change = LaneChange(head=head, take=part, skipped=decision.reason, at=self._clock.now())
             head = self._lanes.commit(lane.id, change).head or head
@@ -198,7 +199,9 @@ class Engine:
     def _continue_claim(self, lane: Lane, head: Head, claim: Claim) -> Step:
         """Moves the rest of a batch that one transaction does not hold. Whoever looks at the lane goes on with it."""
         reaction, now = self._reaction(lane.id, claim.seq), self._clock.now()
-        pending = lane.pending if claim.room is None else lane.pending[: claim.room]
+        # What came after the batch was decided on is for the next decision, which may be to skip it.
+        of_batch = [e for e in lane.pending if head.claimed is None or e.accepted <= head.claimed]
+        pending = sorted(of_batch, key=lambda e: (e.accepted, e.id))[: claim.room]
         *parts, last = _chunks(pending, LaneChange(head=head, reaction=reaction).capacity())
         for part in parts:
             room = None if claim.room is None else claim.room - len(part)
@@ -291,16 +294,25 @@ class Engine:
         if not resource.permits:
             return None
         since = min(p.since for p in resource.permits) - QUERY_PADDING
-        after = since if resource.cursor is None else resource.cursor - OVERLAP
+        after = since if resource.cursor is None else max(resource.cursor - OVERLAP, since)
         runs = self._factory.runs_updated(after, now + QUERY_PADDING)
         runs += self._unseen(resource, runs)
         observed = _by_stamp(runs)
-        held = {p.reaction_id for p in resource.permits}
-        ended = {reaction for reaction in sorted(held) if self._hand_on(reaction, observed)}
-        self._cancel_strays(observed, held)
-        if ended and not self._left(ended):
+        failed = False
+        ended: set[str] = set()
+        for permit in resource.permits:
+            try:
+                ended |= {permit.reaction_id} if self._hand_on(permit.reaction_id, observed) else set()
+            except Exception as error:  # noqa: BLE001 - one lane's trouble is not the other lanes'
+                failed = True
+                facts = {"reaction": permit.reaction_id, "error": repr(error)}
+                telemetry.record(logger, "lane_not_looked_at", facts, logging.WARNING)
+        self._cancel_strays(observed, resource)
+        if ended and not failed and not self._left(ended):
             return None
-        self._permits.save_head(replace(resource, cursor=now, looks=resource.looks + 1))
+        # Where a lane could not be looked at, what was seen of its run must be seen again.
+        cursor = resource.cursor if failed else now
+        self._permits.save_head(replace(resource, cursor=cursor, looks=resource.looks + 1))
         return now + follow_interval(now - max(p.since for p in resource.permits))
 
     def _unseen(self, resource: Resource, seen: Sequence[Run]) -> list[Run]:
@@ -322,7 +334,10 @@ class Engine:
         ended = any(run.status.final for group in groups for run in group)
         if ended or any(len(group) > 1 for group in groups):
             lane = reaction.rpartition("-")[0]
-            self.look_at_lane(lane, self._scheduler.get(lane_key(lane)), observed)
+            # Due now, not at the run's timeout: should this look break off after it has ended the reaction, nobody
+            # would hand the lane on again.
+            due = self._scheduler.set_due(lane_key(lane), self._clock.now())
+            self.look_at_lane(lane, due, observed)
         elif not groups:
             self._release_leaked(reaction)
         return ended
@@ -340,17 +355,16 @@ class Engine:
         self._permits.release(self._runs.resource, reaction)
         return True
 
-    def _cancel_strays(self, observed: Observed, held: set[str]) -> None:
+    def _cancel_strays(self, observed: Observed, resource: Resource) -> None:
         """A second run may come to light after its attempt ended: it is cancelled and recorded all the same."""
+        held = {(p.reaction_id, str(p.attempt)) for p in resource.permits}
         for (stamped, attempt), group in observed.items():
             running = [run for run in group if not run.status.final]
-            # A held permit and a single run is the normal case: nothing to read for it.
-            if not running or not attempt.isdecimal() or (stamped in held and len(group) == 1):
+            # A permit held for this attempt and a single run is the normal case: nothing to read for it.
+            if not running or not attempt.isdecimal() or ((stamped, attempt) in held and len(group) == 1):
                 continue
             reaction = self._lanes.reaction(stamped)
-            if reaction is None:
-                continue
-            if reaction.final or int(attempt) < reaction.attempt:
+            if reaction is not None and (reaction.final or int(attempt) < reaction.attempt):
                 for run in running:
                     if run.id != reaction.run_id:
                         self._runs.cancel_duplicate(reaction, run, reaction.run_id or "an earlier run")

@@ -77,7 +77,14 @@ class Intake:
 
     def _accept(self, rule: Rule, match: Match, event: Event) -> None:
         lane, now = lane_id(rule.name, match.key), self._clock.now()
-        pending = PendingEvent(id=events.event_key(event), rule=rule.name, key=match.key, event=event, accepted=now)
+        pending = PendingEvent(
+            id=events.event_key(event),
+            rule=rule.name,
+            key=match.key,
+            event=event,
+            accepted=now,
+            revision=self._rules.revision,
+        )
         new = self._lanes.add_event(lane, pending)
         facts = {"event": event.event_id, "rule": rule.name, "key": match.key}
         telemetry.record(logger, "event_accepted" if new else "event_known", facts)

@@ -61,6 +61,8 @@ class PendingEvent:
     key: str
     event: Event
     accepted: datetime
+    revision: Revision
+    """Of the rules by which it was accepted: a worker with older ones cannot judge it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,7 @@ def decide(rule: Rule | None, lane: Lane, revision: Revision, now: datetime) -> 
         revision: of the rules this worker has loaded.
     """
     head = lane.head
-    if head is not None and revision.older_than(head.revision):
+    if any(revision.older_than(known) for known in _revisions(lane)):
         return Wait(until=now + OLDER_RULES_WAIT, reason="this worker's rules are older than the lane's")
     skip = _skip(rule, lane)
     if skip is not None:
@@ -139,6 +141,10 @@ def decide(rule: Rule | None, lane: Lane, revision: Revision, now: datetime) -> 
     if head is not None and head.ended is not None and now < head.ended + rule.limits.cooldown:
         return Wait(until=head.ended + rule.limits.cooldown, reason=f"cooldown of {rule.limits.cooldown}")
     return _collect(rule, lane.pending, now)
+
+
+def _revisions(lane: Lane) -> set[Revision]:
+    return {e.revision for e in lane.pending} | ({lane.head.revision} if lane.head is not None else set())
 
 
 def _skip(rule: Rule | None, lane: Lane) -> Skip | None:
@@ -196,11 +202,14 @@ def _names(rule: Rule, events: Sequence[PendingEvent]) -> dict[str, PendingEvent
 
 
 def _at_most(rule: Rule, in_order: tuple[PendingEvent, ...], limit: int) -> tuple[PendingEvent, ...]:
-    """The oldest events, but never without the files that make the batch complete."""
+    """The oldest events, but never without the files that make the batch complete.
+
+    Those come first: they are then in the transaction that opens a claim, whoever moves the rest.
+    """
     names = _names(rule, in_order)
     needed = [names[name] for name in rule.collect.all_of]
     others = [e for e in in_order if e not in needed]
-    return tuple(sorted((*needed, *others[: limit - len(needed)]), key=lambda e: (e.accepted, e.id)))
+    return (*needed, *others[: limit - len(needed)])
 
 
 def _why(collect: Collect, events: Sequence[PendingEvent]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,11 +13,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared import telemetry
+from shared.lanes import is_lane_id
 from shared.ports import Clock, Due, DueTable, WakeUps
 
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY: Final = timedelta(minutes=5)
+_FACTORY_NAME: Final = re.compile(r"[A-Za-z0-9-]{3,63}")
 SOON: Final = timedelta(seconds=1)
 INLINE_AT_ONCE: Final = 4
 INLINE_SECONDS: Final = 5.0
@@ -28,6 +31,12 @@ def lane_key(lane: str) -> str:
 
 def factory_key(name: str) -> str:
     return f"factory:{name}"
+
+
+def is_key(text: str) -> bool:
+    """Whether a text that came from outside is a key that can be looked at."""
+    kind, _, name = text.partition(":")
+    return is_lane_id(name) if kind == "lane" else kind == "factory" and _FACTORY_NAME.fullmatch(name) is not None
 
 
 class Scheduler:
@@ -57,7 +66,7 @@ class Scheduler:
             sent = self._sent.get(key)
         if sent is not None and now + SOON < sent <= at + SOON:
             return
-        self._due.set(key, at)
+        self._hasten(key, at)
         self.wake(key, at)
 
     def wake(self, key: str, at: datetime | None = None) -> None:
@@ -76,37 +85,46 @@ class Scheduler:
             return
         if due is not None and due.at == at:
             return
-        self._due.move(due, key, at)
-        if at is not None:
-            self.wake(key, at)  # also where the row was changed meanwhile: that look may come later than `at`
+        if self._due.move(due, key, at):
+            if at is not None:
+                self.wake(key, at)
+        elif at is not None:
+            # The row was changed meanwhile. It must not say later than `at`; and where it does not, whoever changed it
+            # has sent the wake-up: a second one from here would double with every look.
+            self.bring_forward(key, at)
 
     def bring_forward(self, key: str, at: datetime) -> None:
-        """A look is due at `at` or earlier, whatever a look that is about to end has seen.
+        """A look is due at `at` or earlier, whatever a look that is about to end has seen."""
+        before, after = self._hasten(key, at)
+        if before != after or after <= self._clock.now():
+            self.wake(key, after)
 
-        The row is always written: a look that found nothing to follow must not delete it on what it read before.
+    def _hasten(self, key: str, at: datetime) -> tuple[datetime | None, datetime]:
+        """The row says `at` or earlier from now on; gives what it said before, and what it says now.
+
+        It is always written: a look that found nothing to do must not delete it on what it read before.
         """
         while True:
             due = self._due.get(key)
-            if due is not None and due.at <= at:
-                if self._due.move(due, key, due.at):
-                    return
-            elif self._due.move(due, key, at):
-                self.wake(key, at)
-                return
+            before = due.at if due is not None else None
+            after = at if before is None else min(before, at)
+            if self._due.move(due, key, after):
+                return before, after
 
     def _revive(self, key: str) -> None:
         self._due.set(key, self._clock.now())
+        self.wake(key)
 
     def sweep(self) -> int:
         """Wakes whatever is due before the next sweep. A poisoned wake-up becomes due again: something relies on it."""
-        poisoned = self._wake_ups.drain_poisoned(self._revive)
-        if poisoned:
-            telemetry.record(logger, "wake_ups_poisoned", {"keys": sorted(set(poisoned))[:20]}, logging.ERROR)
         count = 0
         for due in self._due.due(self._clock.now() + SWEEP_EVERY):
             self.wake(due.key, due.at)
             count += 1
-        return count
+        poisoned = self._wake_ups.drain_poisoned(self._revive)
+        if poisoned:
+            telemetry.record(logger, "wake_ups_poisoned", {"keys": sorted(set(poisoned))[:20]}, logging.ERROR)
+        return count + len(poisoned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +176,16 @@ class InlineLooks:
                 return None
             self._running.add(lane)
         future: Future[None] = Future()
-        self._pool.submit(self._run, lane, due, future)
+        self._submit(lane, due, future)
         return future
+
+    def _submit(self, lane: str, due: Due, future: Future[None]) -> None:
+        try:
+            self._pool.submit(self._run, lane, due, future)
+        except RuntimeError as error:  # the pool is shut down, or no thread can be started: nobody may wait for it
+            with self._lock:
+                self._running.discard(lane)
+            future.set_exception(error)
 
     def _run(self, lane: str, due: Due, future: Future[None]) -> None:
         try:
@@ -174,4 +200,4 @@ class InlineLooks:
             if waiting is None:
                 self._running.discard(lane)
                 return
-        self._pool.submit(self._run, lane, waiting.due, waiting.future)
+        self._submit(lane, waiting.due, waiting.future)

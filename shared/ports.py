@@ -10,7 +10,7 @@ from typing import Protocol
 
 from shared.events import Refused
 from shared.lanes import Head, Lane, PendingEvent, SkipReason, TakenEvent
-from shared.reactions import HistoryEntry, Reaction
+from shared.reactions import HistoryEntry, Job, Reaction
 
 
 class Clock(Protocol):
@@ -127,6 +127,7 @@ class Permit:
 
     reaction_id: str
     since: datetime
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,10 +221,14 @@ class Run:
     parameters: dict[str, str]
     started: datetime | None
     message: str
+    rerun: bool = False
+    """Somebody started it again in the factory, with the first run's parameters: theirs, not our second start."""
 
     @property
     def stamp(self) -> tuple[str, str]:
         """(reaction id, attempt) that the start carried; empty strings for a run that is not ours."""
+        if self.rerun:
+            return "", ""
         return self.parameters.get("reaction_id", ""), self.parameters.get("attempt", "")
 
 
@@ -250,4 +255,8 @@ class DataFactory(Protocol):
     def runs_updated(self, after: datetime, before: datetime, pipeline: str | None = None) -> list[Run]:
         """All runs last updated between two times: every page."""
 
-    def cancel(self, run_id: str) -> None: ...
+    def cancel(self, run_id: str) -> None:
+        """Asks for the run's end. One that has ended stays as it is, and the factory may refuse."""
+
+    def jobs_of(self, run_id: str, after: datetime, before: datetime) -> tuple[Job, ...]:
+        """The jobs a run started by Web activities that began between two times, in the order they were started."""

@@ -32,7 +32,7 @@ class Queries:
         state: str | None = None,
         top: int = 100,
     ) -> list[Json]:
-        """Reactions created in the last days, newest first. A listed state that was not final is read anew."""
+        """Reactions created in the last days, newest first, each as it is now: the list itself may lag behind."""
         listed: list[Json] = []
         for back in range(min(days, DAYS_AT_MOST)):
             for reaction_id, _ in self._recent.reactions(now - timedelta(days=back)):
@@ -90,10 +90,11 @@ class Queries:
             "attempts": action.attempts,
             "accepted": _text(reaction.accepted),
             "timeout_seconds": action.timeout.total_seconds(),
+            "jobs": _jobs(reaction),
         }
 
     def _lineage(self, reaction: Reaction, events: Iterable[TakenEvent]) -> Json:
-        """The chain as links: from each file to the reaction to the run, and back."""
+        """The chain as links: from each file to the reaction to the run to its jobs, and back."""
         files = [
             {"account": e.account, "container": e.container, "path": e.path, "etag": e.etag, "event_id": e.event_id}
             for e in (taken.pending.event for taken in events)
@@ -105,6 +106,7 @@ class Queries:
             "reaction": reaction.id,
             "rule": reaction.rule,
             "pipeline_run": {"pipeline": reaction.action.pipeline, "run_id": reaction.run_id, "stamp": stamp},
+            "jobs": _jobs(reaction),
         }
 
 
@@ -122,6 +124,10 @@ def summary(reaction: Reaction) -> Json:
         "attempt": reaction.attempt,
         "run_id": reaction.run_id,
     }
+
+
+def _jobs(reaction: Reaction) -> list[Json]:
+    return [{"run_id": j.run_id, "name": j.name, "url": j.url, "status": j.status} for j in reaction.jobs]
 
 
 def _history(entry: HistoryEntry) -> Json:

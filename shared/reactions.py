@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ class State(StrEnum):
     ROLLED_BACK = "rolled-back"
 
 
+_ADDRESS: Final = re.compile(r"(?P<lane>[0-9a-f]{24})-(?P<seq>[1-9][0-9]{0,7})")
 _ENDS_EARLY: Final = frozenset({State.FAILED, State.CANCELLED, State.REFUSED, State.SUPERSEDED})
 
 TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
@@ -83,6 +85,22 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job that a run started outside the factory, for people to find: nothing is decided by it.
+
+    Attributes:
+        name: None where the factory could not be asked which jobs the run started.
+        url: the address the run last called for the job, without its query.
+        status: as the run last saw it; the job itself may have gone on.
+    """
+
+    run_id: str
+    name: str | None = None
+    url: str | None = None
+    status: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reaction:
     """One reaction as saved. `etag` is what the ledger last gave for it; None before it is first saved."""
 
@@ -105,6 +123,8 @@ class Reaction:
     ended: datetime | None = None
     manifest_url: str | None = None
     manifest_written: bool = False
+    jobs: tuple[Job, ...] = ()
+    """Of every attempt that has ended."""
     etag: str | None = field(default=None, compare=False)
 
     @property
@@ -155,6 +175,12 @@ class HistoryEntry:
 def reaction_id(lane: str, seq: int) -> str:
     """A reaction's id is its address: the lane's partition and its number there."""
     return f"{lane}-{seq}"
+
+
+def address(reaction_id: str) -> tuple[str, int] | None:
+    """Lane and number of a reaction id that may have come from outside; None if it cannot be one."""
+    found = _ADDRESS.fullmatch(reaction_id)
+    return (found["lane"], int(found["seq"])) if found is not None else None
 
 
 def entry_of(reaction: Reaction) -> HistoryEntry:

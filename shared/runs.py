@@ -8,13 +8,13 @@ for a run with our stamp before the start is ever sent again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from shared import telemetry
-from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
+from shared.errors import InDoubt, Stale, TargetBusy, TargetRefused, TargetUnavailable
 from shared.lanes import Head
 from shared.ports import (
     Clock,
@@ -29,7 +29,7 @@ from shared.ports import (
     RunStatus,
     Saved,
 )
-from shared.reactions import HistoryEntry, Intent, Reaction, State, entry_of
+from shared.reactions import HistoryEntry, Intent, Job, Reaction, State, entry_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ DOUBT_QUERIES: Final = tuple(timedelta(seconds=s) for s in (0, 15, 45, 120))
 """When, after doubt arose, the factory is asked for a run with our stamp; then the start is sent again."""
 DUPLICATE_START: Final = "duplicate-start"
 QUERY_PADDING: Final = timedelta(minutes=5)
+LONGEST_DOUBT_WAIT: Final = timedelta(minutes=10)
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 BUSY_WAIT: Final = timedelta(seconds=30)
 LONGEST_BACKOFF: Final = timedelta(hours=6)
 
@@ -114,6 +116,8 @@ class PipelineRuns:
         action = reaction.action
         if action.needs_manifest and not reaction.manifest_written:
             self._manifests.write(reaction, self._lanes.events_of(reaction.id))
+            reaction = replace(reaction, manifest_written=True)
+            step = replace(step, reaction=reaction)
         try:
             declared = self._factory.declared_parameters(action.pipeline)
         except TargetRefused as error:
@@ -128,7 +132,7 @@ class PipelineRuns:
                 f"pipeline {action.pipeline} does not declare the parameter(s) {', '.join(undeclared)}: "
                 "not started, because ADF would refuse them and a run without the stamp cannot be recognised",
             )
-        self._permits.hold(self.resource, Permit(reaction_id=reaction.id, since=now))
+        self._permits.hold(self.resource, Permit(reaction_id=reaction.id, since=now, attempt=reaction.attempt))
         self._follow()
         intent = Intent(since=now, deadline=now + CALL_DEADLINE)
         starting = reaction.moved_to(
@@ -137,7 +141,6 @@ class PipelineRuns:
             now,
             intent=intent,
             next_look=intent.deadline,
-            manifest_written=reaction.manifest_written or action.needs_manifest,
         )
         return self._post(self._save(step, starting))
 
@@ -146,6 +149,8 @@ class PipelineRuns:
     def _post(self, step: Step) -> Step:
         reaction = step.reaction
         action = reaction.action
+        if reaction.intent is None or self._clock.now() >= reaction.intent.deadline:
+            raise Stale(f"reaction {reaction.id}: this process was held up past the deadline of its intent")
         stamp = {"reaction_id": reaction.id, "attempt": str(reaction.attempt)}
         try:
             run_id = self._factory.create_run(action.pipeline, {**action.parameters, **stamp})
@@ -173,7 +178,7 @@ class PipelineRuns:
                 State.STARTING,
                 f"in doubt, and the factory cannot be asked: {error}",
                 now,
-                next_look=now + _wait(error),
+                next_look=now + max(_wait(error), min((now - intent.doubt_since) / 4, LONGEST_DOUBT_WAIT)),
             )
             return self._save(step, waiting)
         ours = _oldest_first(run for run in runs if run.stamp == _stamp(reaction))
@@ -238,6 +243,7 @@ class PipelineRuns:
         return self._time_out(step) if overdue else step
 
     def _ended(self, step: Step, run: Run) -> Step:
+        step = self._with_jobs(step, run.id)
         reaction, now = step.reaction, self._clock.now()
         if run.status is RunStatus.SUCCEEDED:
             return self._end(step, State.SUCCEEDED, f"run {run.id} succeeded")
@@ -263,6 +269,7 @@ class PipelineRuns:
 
     def _time_out(self, step: Step) -> Step:
         reaction = step.reaction
+        cancelled = "cancelled"
         if reaction.run_id is not None:
             try:
                 self._factory.cancel(reaction.run_id)
@@ -270,10 +277,23 @@ class PipelineRuns:
                 waiting = replace(reaction, next_look=self._clock.now() + _wait(error))
                 return self._save(step, waiting, history=False)
             except TargetRefused as error:
-                telemetry.record(logger, "cancel_refused", {"error": str(error), **reaction.log_context()})
+                cancelled = f"not cancelled, the factory refused: {error}"
+            step = self._with_jobs(step, reaction.run_id)
         return self._end(
-            step, State.TIMED_OUT, f"run {reaction.run_id} took longer than {reaction.action.timeout}: cancelled"
+            step, State.TIMED_OUT, f"run {reaction.run_id} took longer than {reaction.action.timeout}: {cancelled}"
         )
+
+    def _with_jobs(self, step: Step, run_id: str) -> Step:
+        """Adds the jobs the run started, saved with the step that follows. That waits for nothing: asked once only."""
+        reaction = step.reaction
+        window = reaction.created - QUERY_PADDING, self._clock.now() + QUERY_PADDING
+        try:
+            jobs = self._factory.jobs_of(run_id, *window)
+        except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+            facts = {"error": str(error), **reaction.log_context()}
+            telemetry.record(logger, "jobs_unknown", facts, logging.WARNING)
+            jobs = (Job(run_id=run_id),)
+        return replace(step, reaction=replace(reaction, jobs=(*reaction.jobs, *jobs)))
 
     def _keep_oldest(self, step: Step, runs: Sequence[Run]) -> Step:
         """Two runs carry one stamp: the older is kept, every younger one is cancelled and recorded."""
@@ -290,14 +310,13 @@ class PipelineRuns:
 
     def cancel_duplicate(self, reaction: Reaction, run: Run, kept: str) -> None:
         """Cancels a second run with the reaction's stamp, and puts that into the reaction's history, once."""
-        if run.status.final or run.status is RunStatus.CANCELING:
-            return
-        try:
-            self._factory.cancel(run.id)
-        except (TargetBusy, TargetUnavailable, TargetRefused) as error:  # it is seen again at the next look
-            facts = {"duplicate": run.id, "error": str(error), **reaction.log_context()}
-            telemetry.record(logger, "cancel_failed", facts, logging.WARNING)
-            return
+        if not (run.status.final or run.status is RunStatus.CANCELING):
+            try:
+                self._factory.cancel(run.id)
+            except (TargetBusy, TargetUnavailable, TargetRefused) as error:  # it is seen again at the next look
+                facts = {"duplicate": run.id, "error": str(error), **reaction.log_context()}
+                telemetry.record(logger, "cancel_failed", facts, logging.WARNING)
+                return
         if any(e.what == DUPLICATE_START and e.run_id == run.id for e in self._lanes.history(reaction.id)):
             return
         entry = HistoryEntry(
@@ -350,8 +369,10 @@ def _stamp(reaction: Reaction) -> tuple[str, str]:
     return reaction.id, str(reaction.attempt)
 
 
-def _oldest_first(runs: object) -> list[Run]:
-    return sorted(runs, key=lambda r: (r.started is None, r.started, r.id))  # type: ignore[call-overload, no-any-return]
+def _oldest_first(runs: Iterable[Run]) -> list[Run]:
+    """Oldest first; what is cancelled comes last, so that it cannot become the one to keep when it gets its start."""
+    gone = {RunStatus.CANCELING, RunStatus.CANCELLED}
+    return sorted(runs, key=lambda r: (r.status in gone, r.started is None, r.started or _NEVER, r.id))
 
 
 def _wait(error: Exception) -> timedelta:

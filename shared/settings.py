@@ -114,8 +114,8 @@ class _Reader:
 
     def https(self, name: str, default: str | None = None) -> str:
         value = (self.optional(name) or default) if default else self.required(name, "an https address")
-        if value and not value.startswith("https://"):
-            self.wrong(name, f"must start with https://, not {value[:40]!r}: tokens are only sent over TLS")
+        if value and (not value.startswith("https://") or _host(value) is None):
+            self.wrong(name, f"must be an https address, not {value[:40]!r}: tokens are only sent over TLS")
         return (value or "").rstrip("/")
 
     def wrong(self, name: str, message: str) -> None:
@@ -125,6 +125,9 @@ class _Reader:
 def _storage(read: _Reader) -> StorageSettings:
     connection_string = read.optional(STORAGE_CONNECTION)
     if connection_string is not None:  # as in Functions: a plain value beats the prefixed ones
+        names = {part.partition("=")[0].strip().lower() for part in connection_string.split(";")}
+        if not {"accountname", "accountkey"} <= names and not {"tableendpoint", "sharedaccesssignature"} <= names:
+            read.wrong(STORAGE_CONNECTION, "is not a storage connection string (AccountName=…;AccountKey=…)")
         return StorageSettings(connection_string=connection_string)
     return StorageSettings(
         blob_service_uri=read.https(f"{STORAGE_CONNECTION}__blobServiceUri"),
@@ -149,16 +152,24 @@ def _lake_accounts(read: _Reader) -> dict[str, str]:
 
 
 def _account_of(address: str) -> str | None:
-    parts = urlsplit(address)
-    if parts.scheme != "https" or not parts.hostname:
+    host = _host(address)
+    if host is None or not address.startswith("https://"):
         return None
+    path = urlsplit(address).path
     try:
-        ip_address(parts.hostname)
+        ip_address(host)
     except ValueError:
-        return None if parts.path else parts.hostname.partition(".")[0]
+        return None if path else host.partition(".")[0]
     # An address without a host name per account carries the account as its first path segment.
-    account = parts.path.strip("/")
+    account = path.strip("/")
     return account if account and "/" not in account else None
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:  # brackets that are not an IPv6 address, for instance
+        return None
 
 
 def _factory(read: _Reader) -> FactorySettings:

@@ -22,7 +22,7 @@ from shared.ports import (
     RunStatus,
     Saved,
 )
-from shared.reactions import HistoryEntry, Reaction
+from shared.reactions import HistoryEntry, Job, Reaction, address
 
 T0 = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
@@ -128,8 +128,8 @@ class FakeLanes:
 
     def reaction(self, reaction_id: str) -> Reaction | None:
         self.storage.call("read reaction")
-        lane, _, seq = reaction_id.rpartition("-")
-        return self._of(lane).reactions.get(int(seq)) if lane and seq.isdecimal() else None
+        found = address(reaction_id)
+        return self._of(found[0]).reactions.get(found[1]) if found is not None else None
 
     def history(self, reaction_id: str) -> list[HistoryEntry]:
         self.storage.call("history")
@@ -281,6 +281,8 @@ class FakeLake:
 class StartedRun:
     run: Run
     hidden_until: datetime = T0
+    shown_from: datetime | None = None
+    """For a run without a start: since when queries show it."""
 
 
 class FakeFactory:
@@ -292,8 +294,11 @@ class FakeFactory:
         self.storage = storage or Storage()
         self.pipelines: dict[str, frozenset[str]] = {}
         self.started: list[StartedRun] = []
+        self._numbers = itertools.count(1)
         self.cancelled: list[str] = []
         self.on_start: Callable[[Callable[[], str]], str] = lambda accept: accept()
+        self.jobs: dict[str, tuple[Job, ...]] = {}
+        self.on_jobs: Callable[[], None] = lambda: None
 
     def declared_parameters(self, pipeline: str) -> frozenset[str]:
         self.storage.call("get pipeline")
@@ -303,13 +308,15 @@ class FakeFactory:
 
     def create_run(self, pipeline: str, parameters: dict[str, str]) -> str:
         self.storage.call("create run")
+        if pipeline not in self.pipelines:
+            raise TargetRefused(f"404 pipeline {pipeline} was not found", status=404)
         run_id = self.on_start(lambda: self.force(pipeline, parameters))
         self.storage.call("create run answered")
         return run_id
 
     def force(self, pipeline: str, parameters: dict[str, str], hidden_until: datetime = T0) -> str:
         run = Run(
-            id=f"run-{len(self.started) + 1}",
+            id=f"run-{next(self._numbers)}",
             pipeline=pipeline,
             status=RunStatus.IN_PROGRESS,
             parameters=dict(parameters),
@@ -336,17 +343,27 @@ class FakeFactory:
         self.storage.call("query runs")
         seen: list[Run] = []
         for started in self.started:
-            if self.clock.now() < started.hidden_until or started.run.started is None:
+            since = started.run.started or started.shown_from
+            if self.clock.now() < started.hidden_until or since is None:
                 continue
             # Its last update is never later than now, and never earlier than its start.
-            if pipeline in (None, started.run.pipeline) and started.run.started <= before:
+            if pipeline in (None, started.run.pipeline) and since <= before:
                 seen += [started.run] if after <= self.clock.now() else []
         return seen
 
     def cancel(self, run_id: str) -> None:
         self.storage.call("cancel run")
+        if all(started.run.id != run_id for started in self.started):
+            raise TargetRefused(f"404 run {run_id} was not found", status=404)
         self.cancelled.append(run_id)
         self.end(run_id, RunStatus.CANCELLED)
+
+    def jobs_of(self, run_id: str, after: datetime, before: datetime) -> tuple[Job, ...]:
+        self.storage.call("query activity runs")
+        self.on_jobs()
+        if all(started.run.id != run_id for started in self.started):
+            raise TargetRefused(f"404 run {run_id} was not found", status=404)
+        return self.jobs.get(run_id, ()) if after <= self.clock.now() <= before else ()
 
     @property
     def running(self) -> list[Run]:

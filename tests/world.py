@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.engine import Engine
 from shared.events import FileLanded
@@ -41,8 +41,8 @@ reactions:
 DECLARED = frozenset({"reaction_id", "attempt", "batch", "files"})
 
 
-def rules_of(text: str) -> Rules:
-    return rules_file.load(text, file="reactions.yaml", settings={}, modified=T0)
+def rules_of(text: str, modified: datetime = T0) -> Rules:
+    return rules_file.load(text, file="reactions.yaml", settings={}, modified=modified)
 
 
 @dataclass
@@ -64,10 +64,10 @@ class World:
         self.factory.pipelines["score"] = DECLARED
         self.restart()
 
-    def restart(self, rules: str | None = None) -> None:
+    def restart(self, rules: str | None = None, modified: datetime = T0) -> None:
         """A new process: everything in memory is gone, the tables and the factory are as they were."""
         self.rules = rules or self.rules
-        loaded = rules_of(self.rules)
+        loaded = rules_of(self.rules, modified)
         self.scheduler = Scheduler(self.due, self.wake_ups, self.clock)
         self.engine = Engine(
             rules=loaded,

@@ -9,20 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.mgmt.datafactory import DataFactoryManagementClient
-from azure.mgmt.datafactory.models import PipelineRun, RunFilterParameters, RunQueryFilter
+from azure.mgmt.datafactory.models import (
+    ActivityRun,
+    PipelineResource,
+    PipelineRun,
+    RunFilterParameters,
+    RunQueryFilter,
+)
 
 from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 from shared.ports import Run, RunStatus
+from shared.reactions import Job
 from shared.settings import FactorySettings
 
 T = TypeVar("T")
 _NEVER_REPEATED: Final = 0
+_BRIEFLY: Final = 5
+"""Seconds for a call on whose answer nothing depends."""
+_UNREADABLE: Final = (ValueError, TypeError, AttributeError)
+"""What the SDK's models raise for a body that is no JSON, or JSON of another shape: they are read lazily."""
 
 
 class DataFactoryClient:
@@ -49,80 +60,161 @@ class DataFactoryClient:
         """Read before every start, so that a changed pipeline is seen; unchanged ones cost a 304."""
         etag, known = self._declared.get(pipeline, (None, frozenset()))
         condition = MatchConditions.IfModified if etag is not None else None
-        found = _asked(
-            lambda: self._client.pipelines.get(self._group, self.name, pipeline, etag=etag, match_condition=condition)
-        )
-        if found is None:  # 304
+        get = partial(self._client.pipelines.get, self._group, self.name, pipeline)
+        found = _asked(lambda: _declared(get(etag=etag, match_condition=condition), asked_for_change=etag is not None))
+        if found is None:
             return known
-        declared = frozenset(found.parameters or ())
-        self._declared[pipeline] = (found.etag, declared)
-        return declared
+        self._declared[pipeline] = found
+        return found[1]
 
     def create_run(self, pipeline: str, parameters: dict[str, str]) -> str:
         try:
             answer = self._client.pipelines.create_run(
                 self._group, self.name, pipeline, parameters=parameters, retry_total=_NEVER_REPEATED
             )
+            return _id(answer.run_id)
         except HttpResponseError as error:
-            if error.status_code is not None and error.status_code < 500 and error.status_code != 408:
+            if _is_refusal(error) and error.status_code != 408:
                 _no(error)
             raise InDoubt(f"the answer to the start was {_told(error)}") from error
         except AzureError as error:  # reset, timed out, cut off: the request may have arrived
             raise InDoubt(f"no answer to the start: {type(error).__name__}") from error
-        return str(answer.run_id)
+        except _UNREADABLE as error:
+            raise InDoubt(f"the answer to the start cannot be read: {error}") from error
 
     def run(self, run_id: str) -> Run | None:
         try:
-            return _run(_asked(lambda: self._client.pipeline_runs.get(self._group, self.name, run_id)))
+            return _asked(lambda: _run(self._client.pipeline_runs.get(self._group, self.name, run_id)))
         except TargetRefused as error:
             if error.status == 404:
                 return None
             raise
 
     def runs_updated(self, after: datetime, before: datetime, pipeline: str | None = None) -> list[Run]:
-        filters = None
-        if pipeline is not None:
-            filters = [RunQueryFilter(operand="PipelineName", operator="Equals", values_property=[pipeline])]
-        runs: list[Run] = []
-        token: str | None = None
-        while True:
-            query = RunFilterParameters(
-                last_updated_after=after.astimezone(UTC),
-                last_updated_before=before.astimezone(UTC),
-                continuation_token=token,
-                filters=filters,
-            )
-            page = _asked(partial(self._client.pipeline_runs.query_by_factory, self._group, self.name, query))
-            runs += [_run(found) for found in page.value]
-            token = page.continuation_token
-            if not token:
-                return runs
+        filters = [_equals("PipelineName", pipeline)] if pipeline is not None else []
+        ask = partial(self._client.pipeline_runs.query_by_factory, self._group, self.name)
+        return _every(ask, _run, _query(after, before, filters))
 
     def cancel(self, run_id: str) -> None:
         _asked(lambda: self._client.pipeline_runs.cancel(self._group, self.name, run_id, is_recursive=True))
 
+    def jobs_of(self, run_id: str, after: datetime, before: datetime) -> tuple[Job, ...]:
+        """A job is what an answer to a Web activity describes as one: an id (or a name) and `properties.status`."""
+        ask = partial(
+            self._client.activity_runs.query_by_pipeline_run,
+            self._group,
+            self.name,
+            run_id,
+            connection_timeout=_BRIEFLY,
+            read_timeout=_BRIEFLY,
+        )
+        query = _query(after, before, [_equals("ActivityType", "WebActivity")])
+        jobs: dict[str, Job] = {}
+        calls = _every(ask, lambda call: (call.activity_run_start or after, _job(run_id, call)), query)
+        for _, job in sorted(calls, key=lambda call: call[0]):
+            if job is not None and job.name is not None:
+                jobs[job.name] = job  # a later call of the same job knows its later status
+        return tuple(jobs.values())
 
-def _run(found: PipelineRun) -> Run:
-    return Run(
-        id=str(found.run_id),
-        pipeline=str(found.pipeline_name),
-        status=RunStatus(str(found.status)),
-        parameters={str(k): str(v) for k, v in (found.parameters or {}).items()},
-        started=found.run_start,
-        message=found.message or "",
+
+def _query(after: datetime, before: datetime, filters: list[RunQueryFilter]) -> RunFilterParameters:
+    return RunFilterParameters(
+        last_updated_after=after.astimezone(UTC), last_updated_before=before.astimezone(UTC), filters=filters or None
     )
 
 
+def _equals(operand: str, value: str) -> RunQueryFilter:
+    return RunQueryFilter(operand=operand, operator="Equals", values_property=[value])
+
+
+def _every(ask: Callable[[RunFilterParameters], Any], read: Callable[[Any], T], query: RunFilterParameters) -> list[T]:
+    """What a query finds, from all its pages."""
+
+    def page() -> tuple[list[T], str | None]:
+        answer = ask(query)
+        return [read(each) for each in answer.value], answer.continuation_token
+
+    found: list[T] = []
+    while True:
+        read_now, query.continuation_token = _asked(page)
+        found += read_now
+        if not query.continuation_token:
+            return found
+
+
+def _declared(found: PipelineResource | None, *, asked_for_change: bool) -> tuple[str | None, frozenset[str]] | None:
+    """The ETag, and what the pipeline declares; None if it has not changed (a 304)."""
+    if found is None and asked_for_change:
+        return None
+    if found is None or found.name is None:
+        raise TypeError("it is no pipeline")
+    return found.etag, frozenset(found.parameters or ())
+
+
+def _run(found: PipelineRun) -> Run:
+    return Run(
+        id=_id(found.run_id),
+        pipeline=str(found.pipeline_name),
+        status=_status(str(found.status)),
+        parameters={str(k): str(v) for k, v in (found.parameters or {}).items()},
+        started=found.run_start,
+        message=found.message or "",
+        # A run started again in the factory joins the first one's group. (Seen in no recording: from the field's name.)
+        rerun=bool(found.run_group_id) and found.run_group_id != found.run_id,
+    )
+
+
+def _id(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"a run's id is {value!r}")
+    return value
+
+
+def _status(text: str) -> RunStatus:
+    """A status that is new to us is not taken for an end: the run is followed on, at most until its timeout.
+
+    An error instead would end the following of every other run on the same page.
+    """
+    try:
+        return RunStatus(text)
+    except ValueError:
+        return RunStatus.IN_PROGRESS
+
+
+def _job(run_id: str, call: ActivityRun) -> Job | None:
+    output, sent = _mapping(call.output), _mapping(call.input)
+    status = _mapping(output.get("properties")).get("status")
+    name = str(output.get("id") or output.get("name") or "").rstrip("/").rpartition("/")[2]
+    if not name or not isinstance(status, str):
+        return None
+    url = str(sent.get("url") or "").partition("?")[0]  # a query may hold a key
+    return Job(run_id=run_id, name=name, url=url or None, status=status)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _asked(call: Callable[[], T]) -> T:
-    """A question, or a cancellation: repeating it later is harmless, so every failure is one of three errors."""
+    """A question with the reading of its answer, or a cancellation.
+
+    Repeating it later is harmless, so every failure is one of three errors.
+    """
     try:
         return call()
     except HttpResponseError as error:
-        if error.status_code is not None and error.status_code < 500:
+        if _is_refusal(error):
             _no(error)
         raise TargetUnavailable(f"the factory answered {_told(error)}") from error
     except AzureError as error:
         raise TargetUnavailable(f"the factory did not answer: {type(error).__name__}") from error
+    except _UNREADABLE as error:
+        raise TargetUnavailable(f"the factory's answer cannot be read: {error}") from error
+
+
+def _is_refusal(error: HttpResponseError) -> bool:
+    """Only a 4xx is a no. An error with status 200 is a body that could not be read: the call was taken."""
+    return error.status_code is not None and 400 <= error.status_code < 500
 
 
 def _no(error: HttpResponseError) -> NoReturn:

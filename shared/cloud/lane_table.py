@@ -17,7 +17,7 @@ from shared.cloud.storage import storage_call
 from shared.errors import AlreadyTaken, Stale
 from shared.lanes import Head, Lane, PendingEvent, TakenEvent
 from shared.ports import LaneChange, Saved
-from shared.reactions import HistoryEntry, Reaction
+from shared.reactions import HistoryEntry, Reaction, address
 
 Operation = tuple[Any, ...]
 _COMPARISONS = 14  # Table Storage takes at most 15 comparisons in a filter; the partition is one of them
@@ -108,12 +108,13 @@ class LaneTable:
         return error
 
     def reaction(self, reaction_id: str) -> Reaction | None:
-        lane, _, seq = reaction_id.rpartition("-")
-        if not lane or not seq.isdecimal():
+        found = address(reaction_id)
+        if found is None:
             return None
+        lane, seq = found
         with storage_call(f"read of reaction {reaction_id}"):
             try:
-                return rows.reaction(self._table.get_entity(lane, rows.reaction_key(int(seq))))
+                return rows.reaction(self._table.get_entity(lane, rows.reaction_key(seq)))
             except ResourceNotFoundError:
                 return None
 

@@ -32,11 +32,12 @@ class PermitTable:
                 if values["RowKey"] == _HEAD:
                     cursor, looks, etag = values.get("cursor"), values["looks"], rows.etag(row)
                 else:
-                    permits.append(Permit(reaction_id=values["RowKey"][2:], since=values["since"]))
+                    permits.append(_permit(values))
         return Resource(name=resource, permits=tuple(permits), cursor=cursor, looks=looks, etag=etag)
 
     def hold(self, resource: str, permit: Permit) -> None:
-        row = rows.keyed(_partition(resource), f"p!{permit.reaction_id}", {"since": permit.since})
+        values = {"since": permit.since, "attempt": permit.attempt}
+        row = rows.keyed(_partition(resource), f"p!{permit.reaction_id}", values)
         with storage_call(f"permit of {permit.reaction_id} for {resource}"):
             self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
 
@@ -61,6 +62,10 @@ class PermitTable:
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
                 return False
         return True
+
+
+def _permit(values: rows.Row) -> Permit:
+    return Permit(reaction_id=values["RowKey"][2:], since=values["since"], attempt=values["attempt"])
 
 
 def _partition(resource: str) -> str:

@@ -11,7 +11,7 @@ from azure.data.tables import EdmType, EntityProperty
 
 from shared import events
 from shared.lanes import Claim, Head, PendingEvent, SkipReason, TakenEvent
-from shared.reactions import HistoryEntry, Intent, PipelineAction, Reaction, State, reaction_id
+from shared.reactions import HistoryEntry, Intent, Job, PipelineAction, Reaction, State, reaction_id
 from shared.rules import Revision
 
 SCHEMA: Final = 1
@@ -19,6 +19,8 @@ Row = dict[str, Any]
 
 HEAD: Final = "l"
 _INT32: Final = 2**31
+_JOBS_KEPT: Final = 60
+"""The last ones, and their texts cut, so that together they fit into a property (32 K characters)."""
 
 
 def pending_key(event_id: str) -> str:
@@ -81,6 +83,7 @@ def _pending_properties(event: PendingEvent) -> dict[str, object]:
         "laneRule": event.rule,
         "laneKey": event.key,
         "accepted": event.accepted,
+        "revision": event.revision.to_text(),
     }
 
 
@@ -92,6 +95,7 @@ def pending_event(row: Mapping[str, Any]) -> PendingEvent:
         key=values["laneKey"],
         event=events.from_record(values),
         accepted=values["accepted"],
+        revision=Revision.from_text(values["revision"]),
     )
 
 
@@ -178,6 +182,7 @@ def reaction_row(reaction: Reaction) -> Row:
             "endedAt": reaction.ended,
             "manifestUrl": reaction.manifest_url,
             "manifestWritten": reaction.manifest_written,
+            "jobs": _jobs_text(reaction.jobs),
         },
     )
 
@@ -212,6 +217,7 @@ def reaction(row: Mapping[str, Any]) -> Reaction:
         ended=values.get("endedAt"),
         manifest_url=values.get("manifestUrl"),
         manifest_written=values["manifestWritten"],
+        jobs=_jobs(values.get("jobs")),
         etag=etag(row),
     )
 
@@ -240,6 +246,16 @@ def _action(text: str) -> PipelineAction:
         backoff=timedelta(seconds=values["backoff"]),
         needs_manifest=values["needsManifest"],
     )
+
+
+def _jobs_text(jobs: tuple[Job, ...]) -> str | None:
+    kept = [[j.run_id[:64], j.name and j.name[:128], j.url and j.url[:256], j.status[:32]] for j in jobs[-_JOBS_KEPT:]]
+    return json.dumps(kept, ensure_ascii=False) if kept else None
+
+
+def _jobs(text: str | None) -> tuple[Job, ...]:
+    found = json.loads(text) if text is not None else []
+    return tuple(Job(run_id=run_id, name=name, url=url, status=status) for run_id, name, url, status in found)
 
 
 def history_row(lane: str, row: str, entry: HistoryEntry) -> Row:

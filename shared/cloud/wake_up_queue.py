@@ -10,6 +10,7 @@ from collections.abc import Callable
 from azure.storage.queue import QueueClient
 
 from shared.cloud.storage import storage_call
+from shared.looks import is_key
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,10 @@ class WakeUpQueue:
 def _key(text: str) -> str | None:
     """The key of a wake-up; None for a message that no sender of ours wrote: the host poisons those unread."""
     try:
-        return str(json.loads(base64.b64decode(text, validate=True))["look"])
+        key = str(json.loads(base64.b64decode(text, validate=True))["look"])
     except (ValueError, KeyError, TypeError):
-        logger.error("poisoned_message_dropped %s", text[:200])  # noqa: TRY400 - its text is all there is to know
-        return None
+        key = ""
+    if is_key(key):
+        return key
+    logger.error("poisoned_message_dropped %s", ascii(text[:200]))
+    return None

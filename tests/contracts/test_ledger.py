@@ -20,7 +20,7 @@ from shared.errors import AlreadyTaken, Stale
 from shared.events import Reason, Refused, event_key
 from shared.lanes import Claim, Head, PendingEvent, SkipReason, lane_id
 from shared.ports import LaneChange, Permit
-from shared.reactions import HistoryEntry, Intent, PipelineAction, Reaction, State, entry_of, reaction_id
+from shared.reactions import HistoryEntry, Intent, Job, PipelineAction, Reaction, State, entry_of, reaction_id
 from shared.rules import Revision
 from shared.settings import from_environment
 from tests.fakes import T0, FakeDueTable, FakeLanes, FakePermits, FakeRecent, landed
@@ -56,7 +56,14 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
 
 def event(n: int) -> PendingEvent:
     file = landed(f"in/b1/{n:04}.csv")
-    return PendingEvent(id=event_key(file), rule="score", key="b1", event=file, accepted=T0 + timedelta(milliseconds=n))
+    return PendingEvent(
+        id=event_key(file),
+        rule="score",
+        key="b1",
+        event=file,
+        accepted=T0 + timedelta(milliseconds=n),
+        revision=REVISION,
+    )
 
 
 def reaction(seq: int = 1, **changes: Any) -> Reaction:
@@ -247,7 +254,20 @@ def test_a_reaction_comes_back_as_it_was_saved(ledger: Ledger) -> None:
     ledger.lanes.commit(LANE, LaneChange(reaction=full))
     assert ledger.lanes.reaction(full.id) == full
     assert ledger.lanes.reaction(reaction_id(LANE, 2)) is None
-    assert ledger.lanes.reaction("no-such-reaction") is None
+    for foreign in ("no-such-reaction", "2026/11/22-1", f"{LANE}-{'9' * 400}", f"{LANE}-0", f"{LANE}-²", "' or true-1"):
+        assert ledger.lanes.reaction(foreign) is None
+
+
+def test_the_jobs_of_a_reaction_come_back_as_they_were_saved(ledger: Ledger) -> None:
+    jobs = (
+        Job(run_id="run-1", name='prep-ä"', url="https://e/jobs/prep", status="Completed"),
+        Job(run_id="run-2"),
+    )
+    ledger.lanes.commit(LANE, LaneChange(reaction=reaction(1, jobs=jobs)))
+    found = ledger.lanes.reaction(reaction_id(LANE, 1))
+    assert found.jobs == jobs
+    ledger.lanes.commit(LANE, LaneChange(reaction=replace(found, jobs=())))
+    assert ledger.lanes.reaction(reaction_id(LANE, 1)).jobs == ()
 
 
 def test_history_is_in_order_and_of_one_reaction(ledger: Ledger) -> None:
@@ -300,10 +320,11 @@ def test_what_is_due_before_a_time_is_found_over_all_partitions(ledger: Ledger) 
 
 def test_a_permit_is_held_once_and_released_once(ledger: Ledger) -> None:
     for _ in range(2):
-        ledger.permits.hold("factory:f", Permit(reaction_id="r-1", since=T0))
+        ledger.permits.hold("factory:f", Permit(reaction_id="r-1", since=T0, attempt=2))
     ledger.permits.hold("factory:f", Permit(reaction_id="r-2", since=T0))
     ledger.permits.hold("factory:g", Permit(reaction_id="r-3", since=T0))
-    assert {p.reaction_id for p in ledger.permits.read("factory:f").permits} == {"r-1", "r-2"}
+    held = {(p.reaction_id, p.attempt) for p in ledger.permits.read("factory:f").permits}
+    assert held == {("r-1", 2), ("r-2", 1)}
     for _ in range(2):
         ledger.permits.release("factory:f", "r-1")
     assert [p.reaction_id for p in ledger.permits.read("factory:f").permits] == ["r-2"]

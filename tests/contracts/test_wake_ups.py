@@ -18,6 +18,9 @@ from tests.fakes import FakeWakeUps
 pytestmark = pytest.mark.cloud
 
 
+LANE_KEY = "lane:0123456789abcdef01234567"
+
+
 class Real:
     def __init__(self, cloud: Any, account: Any, credential: Any) -> None:
         settings = from_environment(cloud.app_settings(account.name)).storage
@@ -60,18 +63,18 @@ def encoded(text: str) -> str:
 
 def test_poisoned_wake_ups_are_revived_and_then_removed(real: Real) -> None:
     fake = FakeWakeUps()
-    fake.poisoned = ["lane:a", "factory:f"]
+    fake.poisoned = [LANE_KEY, "factory:adf"]
     for key in fake.poisoned:
         real.poison.send_message(encoded(json.dumps({"look": key})))
     for drain in (fake.drain_poisoned, real.wake_ups.drain_poisoned):
         revived: list[str] = []
-        assert sorted(drain(revived.append)) == sorted(revived) == ["factory:f", "lane:a"]
+        assert sorted(drain(revived.append)) == sorted(revived) == ["factory:adf", LANE_KEY]
         assert drain(revived.append) == []
     assert real.poison.get_queue_properties().approximate_message_count == 0
 
 
 def test_a_wake_up_that_could_not_be_revived_stays_poisoned(real: Real) -> None:
-    real.poison.send_message(encoded('{"look": "lane:a"}'))
+    real.poison.send_message(encoded(json.dumps({"look": LANE_KEY})))
 
     def dies(key: str) -> None:
         raise RuntimeError(key)
@@ -81,9 +84,15 @@ def test_a_wake_up_that_could_not_be_revived_stays_poisoned(real: Real) -> None:
     assert real.poison.get_queue_properties().approximate_message_count == 1
 
 
-@pytest.mark.parametrize("text", ["plain text that nobody encoded", encoded("[]"), encoded("not json"), encoded("{}")])
+NOT_OURS = ["plain text that nobody encoded", encoded("[]"), encoded("not json"), encoded("{}")]
+NOT_KEYS = [
+    encoded(json.dumps({"look": key})) for key in ("factory/adf", "lane:abc", "lane:#", "planet:mars", "x" * 600)
+]
+
+
+@pytest.mark.parametrize("text", [*NOT_OURS, *NOT_KEYS])
 def test_a_poisoned_message_that_is_not_ours_does_not_block_the_drain(real: Real, text: str) -> None:
     real.poison.send_message(text)
-    real.poison.send_message(encoded('{"look": "lane:a"}'))
-    assert real.wake_ups.drain_poisoned(lambda key: None) == ["lane:a"]
+    real.poison.send_message(encoded(json.dumps({"look": LANE_KEY})))
+    assert real.wake_ups.drain_poisoned(lambda key: None) == [LANE_KEY]
     assert real.poison.get_queue_properties().approximate_message_count == 0

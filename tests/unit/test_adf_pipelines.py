@@ -102,6 +102,12 @@ def loop_problems(activity, activities):
     yield from (f"{name} does not end on {state}" for state in FINAL if f"'{state}'" not in expression)
     if "timeout" not in properties:
         yield f"{name} has no timeout"
+    polls = [f"@activity('{each['name']}').output.properties.status" for each in properties["activities"]]
+    kept = [each["typeProperties"] for each in properties["activities"] if each["type"] == "SetVariable"]
+    if not any(
+        each["value"]["value"] in polls and f"variables('{each['variableName']}')" in expression for each in kept
+    ):
+        yield f"{name} does not look at what its poll answers"
     guards = [
         other
         for other in activities
@@ -214,6 +220,12 @@ BROKEN = {
     "WaitForScore does not end on Canceled": change(
         "WaitForScore", "typeProperties", "expression", "value",
         to="@contains(createArray('Completed', 'Failed', 'Cancelled'), variables('scoreStatus'))",
+    ),
+    "WaitForPrep does not look at what its poll answers": change(
+        "KeepPrepStatus", "typeProperties", "value", "value", to="@activity('CheckPrep').output.properties.state"
+    ),
+    "WaitForScore does not look at what its poll answers": change(
+        "KeepScoreStatus", "typeProperties", "variableName", to="prepStatus"
     ),
     "WaitForPrep has no Fail behind it": change("RequirePrep", "dependsOn", to=[]),
 }  # fmt: skip

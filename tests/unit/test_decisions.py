@@ -35,7 +35,7 @@ reactions:
 
 def pending(name: str, at: timedelta = timedelta(), **changes: object) -> PendingEvent:
     file = landed(f"in/b1/{name}", etag=f"{name}{at}", time=T0 + at)
-    event = PendingEvent(id=event_key(file), rule="score", key="b1", event=file, accepted=T0 + at)
+    event = PendingEvent(id=event_key(file), rule="score", key="b1", event=file, accepted=T0 + at, revision=REVISION)
     return replace(event, **changes)
 
 
@@ -119,7 +119,7 @@ def test_max_events_never_leaves_out_what_makes_the_batch_complete() -> None:
     split = rule(", all-of: [age.csv, levels.csv], max-events: 3")
     extra = [pending(f"x{n}.csv", timedelta(seconds=n)) for n in range(4)]
     events = [*extra, pending("age.csv", MINUTE), pending("levels.csv", MINUTE)]
-    assert names(decided(split, *events, at=2 * MINUTE)) == ["x0.csv", "age.csv", "levels.csv"]
+    assert names(decided(split, *events, at=2 * MINUTE)) == ["age.csv", "levels.csv", "x0.csv"]
 
 
 def test_while_a_reaction_runs_events_are_kept_for_the_next() -> None:
@@ -186,6 +186,14 @@ def test_a_worker_with_older_rules_does_not_decide() -> None:
     assert isinstance(decided(rule(), pending("a.csv"), head=older), Start)
     same_rules_elsewhere = replace(HEAD, revision=replace(REVISION, modified=T0 + MINUTE))
     assert isinstance(decided(rule(), pending("a.csv"), head=same_rules_elsewhere), Start)
+
+
+def test_a_worker_does_not_judge_events_that_newer_rules_accepted() -> None:
+    newer = Revision(hash="c" * 12, modified=T0 + MINUTE)
+    for known in (rule(), None):  # a rule that is changed or new there: it must not be skipped here
+        decision = decided(known, pending("a.csv", revision=newer, key="another"), at=MINUTE)
+        assert isinstance(decision, Wait)
+        assert decision.until is not None
 
 
 def test_a_lane_of_another_rule_or_key_is_another_partition() -> None:

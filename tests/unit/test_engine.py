@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 
 from shared.errors import StorageUnavailable
 from shared.events import Reason
-from shared.lanes import lane_id
+from shared.lanes import Lane, lane_id
 from shared.looks import lane_key
-from shared.ports import FileProperties, RunStatus
+from shared.ports import FileProperties, Run, RunStatus
 from tests.fakes import T0, delivery, landed
 from tests.unit.test_start_or_adopt import Died
 from tests.world import RULES, World
@@ -243,6 +244,173 @@ def test_a_look_that_fails_does_not_fail_the_delivery_and_is_made_up_for() -> No
     assert world.states() == ["succeeded"]
 
 
+# --- lanes and the factory's look -------------------------------------------------------------------------------------
+
+
+def test_one_lanes_trouble_is_not_the_other_lanes() -> None:
+    world = World()
+    world.deliver(*(landed(f"in/b{n}/a.csv") for n in range(6)))
+    bad = sorted(world.reactions(), key=lambda r: r.id)[0]
+    world.factory.end_all()
+    reading = world.lanes.read
+
+    def read(lane: str) -> Lane:
+        if lane == bad.lane:
+            raise StorageUnavailable("this one partition is down")
+        return reading(lane)
+
+    world.lanes.read = read
+    for _ in range(3):
+        world.clock.advance(timedelta(seconds=10))
+        world.engine.look("factory:adf")
+    assert world.states().count("succeeded") == 5
+    world.lanes.read = reading
+    world.clock.advance(timedelta(hours=1))
+    run_to_the_end(world)
+    assert world.states() == ["succeeded"] * 6
+
+
+@pytest.mark.parametrize("broken", ["read lane", "commit", "move due", "put recent", "release permit"])
+@pytest.mark.parametrize("rules", [RULES, RULES + "    retry: {attempts: 2, backoff: 1m}\n"], ids=["", "retry"])
+def test_what_waits_for_a_run_does_not_wait_for_its_timeout(broken: str, rules: str) -> None:
+    """The look that ends a reaction breaks off at any later call: what comes next is still due within a sweep."""
+    for occurrence in range(1, 8):
+        world = World(rules=rules)
+        world.deliver(landed("in/b1/a.csv"))
+        world.clock.advance(MINUTE)
+        world.deliver(landed("in/b1/b.csv"))
+        world.factory.end_all(RunStatus.FAILED)
+        world.storage.before_call = failing_once(broken, occurrence)
+        for _ in range(3):
+            try:
+                world.engine.look("factory:adf")
+            except StorageUnavailable:
+                world.restart()
+        world.storage.before_call = lambda _number, _what: None
+        for _ in range(10):
+            world.clock.advance(MINUTE)
+            world.scheduler.sweep()
+            for row in sorted(world.due.due(world.clock.now()), key=lambda d: d.at):
+                world.engine.look(row.key)
+        assert len(world.factory.started) >= 2, f"{broken} {occurrence}: nothing came next within ten minutes"
+
+
+def failing_once(what: str, occurrence: int) -> Callable[[int, str], None]:
+    seen = 0
+
+    def fail(_number: int, call: str) -> None:
+        nonlocal seen
+        seen += call == what
+        if call == what and seen == occurrence:
+            raise StorageUnavailable("for a moment")
+
+    return fail
+
+
+def test_a_window_longer_than_a_sweep_keeps_to_its_longest_wait() -> None:
+    world = World(rules=RULES.replace('{by: "{batch}"}', '{by: "{batch}", quiet: 10m, max-wait: 30m}'))
+    for minute in range(60):
+        world.deliver(landed(f"in/b1/{minute}.csv", time=world.clock.now()))
+        world.clock.advance(MINUTE)
+        world.scheduler.sweep()
+        for row in list(world.due.due(world.clock.now())):
+            world.engine.look(row.key)
+        if world.reactions():
+            break
+    assert world.reactions()[0].created - T0 <= 32 * MINUTE
+
+
+def dying_in_the_claim(world: World) -> None:
+    """The process dies at the second commit: the first has opened a claim of more events than it holds."""
+    commits = 0
+
+    def die(_number: int, what: str) -> None:
+        nonlocal commits
+        commits += what == "commit"
+        if what == "commit" and commits == 2:
+            raise Died
+
+    world.storage.before_call = die
+    with pytest.raises(Died):
+        world.look_when_due()
+    world.storage.before_call = lambda _number, _what: None
+    world.restart()
+
+
+def test_the_files_that_make_a_batch_complete_are_in_it_whoever_moves_the_rest() -> None:
+    names = "all-of: [zz-done.csv], give-up-after: 24h, max-events: 60"
+    world = World(rules=WINDOW.replace("quiet: 30s, max-wait: 10m", names), inline=False)
+    for path in burst(100):
+        world.deliver(landed(path))
+        world.clock.advance(timedelta(milliseconds=1))
+    world.deliver(landed("in/b1/zz-done.csv"))
+    dying_in_the_claim(world)
+    world.look_when_due()
+    first = world.reactions()[0]
+    assert first.events == 60
+    assert "in/b1/zz-done.csv" in [t.pending.event.path for t in world.manifests.written[first.id]]
+
+
+def test_what_came_after_a_claim_was_opened_is_for_the_next_decision() -> None:
+    world = World(rules=WINDOW + "    limits: {while-running: skip}\n")
+    for path in burst(100):
+        world.deliver(landed(path))
+    dying_in_the_claim(world)
+    world.clock.advance(MINUTE)
+    world.deliver(landed("in/b1/late.csv"))
+    run_to_the_end(world)
+    assert [r.events for r in world.reactions()] == [100]
+    [partition] = world.lanes.partitions.values()
+    assert [str(t.skipped) for t in partition.taken.values() if t.skipped] == ["while-running"]
+
+
+def test_after_a_quiet_month_the_factory_is_not_asked_for_all_of_it() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    world.clock.advance(MINUTE)
+    world.deliver(landed("in/b2/a.csv"))
+    while world.permits.heads.get("factory:adf") is None:
+        world.look_when_due()
+    run_to_the_end(world)
+    world.clock.advance(timedelta(days=40))
+    asked: list[timedelta] = []
+    query = world.factory.runs_updated
+
+    def runs_updated(after: datetime, before: datetime, pipeline: str | None = None) -> list[Run]:
+        asked.append(before - after)
+        return query(after, before, pipeline)
+
+    world.factory.runs_updated = runs_updated
+    world.deliver(landed("in/b3/a.csv", time=world.clock.now()))
+    world.look_when_due()
+    assert asked
+    assert max(asked) < timedelta(hours=1)
+
+
+def test_foreign_runs_with_parameters_like_ours_disturb_nothing() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    for foreign in ("2026/11/22-1", "x", "0" * 24 + "-1"):
+        world.factory.force("score", {"reaction_id": foreign, "attempt": "1"})
+    world.factory.end("run-1")
+    world.look_when_due()
+    assert world.states() == ["succeeded"]
+    assert world.factory.cancelled == []
+
+
+def test_a_newer_workers_event_waits_for_a_worker_with_its_rules() -> None:
+    newer = RULES.replace("  score:", "  brand-new:").replace("lake/in/", "lake/new/")
+    world = World(inline=False)
+    world.restart(newer, modified=T0 + MINUTE)
+    world.deliver(landed("new/b1/a.csv"))
+    world.restart(RULES, modified=T0)  # the wake-up reaches a worker with the older rules
+    world.look_when_due()
+    assert all(p.taken == {} for p in world.lanes.partitions.values())
+    world.restart(newer, modified=T0 + MINUTE)
+    run_to_the_end(world)
+    assert world.states() == ["succeeded"]
+
+
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
 
@@ -302,9 +470,9 @@ def test_a_poisoned_wake_up_is_due_again_after_the_sweep() -> None:
 
 def test_a_wake_up_for_something_unknown_is_dropped() -> None:
     world = World()
-    world.due.set("planet:mars", T0)
-    world.engine.look("planet:mars")
-    world.engine.look("lane:' or true")
+    world.due.set("factory:another", T0)
+    for key in ("planet:mars", "lane:' or true", "factory/adf", "factory:another"):
+        world.engine.look(key)
     assert world.due.rows == {}
 
 

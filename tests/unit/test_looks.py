@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.looks import INLINE_AT_ONCE, InlineLooks, Scheduler
+from shared.looks import INLINE_AT_ONCE, InlineLooks, Scheduler, is_key
 from shared.ports import Due
 from tests.fakes import T0, FakeClock, FakeDueTable, FakeWakeUps
 
@@ -39,7 +39,7 @@ def test_a_wake_up_counts_only_while_it_is_more_than_a_second_away(desk: Desk, l
     desk.clock.advance(later * SECOND)
     desk.scheduler.wake_at("lane:a", desk.clock.now() + 30 * SECOND)
     assert len(desk.wake_ups.sent) == sent
-    assert desk.due.rows["lane:a"].at == (T0 + 30 * SECOND if sent == 1 else desk.clock.now() + 30 * SECOND)
+    assert desk.due.rows["lane:a"].at == T0 + 30 * SECOND  # it is never moved to a later time
 
 
 def test_a_wake_up_that_comes_later_than_asked_does_not_count(desk: Desk) -> None:
@@ -64,14 +64,44 @@ def test_a_wait_longer_than_a_sweep_sends_no_message(desk: Desk, minutes: int, m
         assert desk.wake_ups.sent == [("lane:a", minutes * 60.0)]
 
 
-def test_a_look_whose_row_was_changed_leaves_it_and_is_waked_all_the_same(desk: Desk) -> None:
+def test_a_look_whose_row_was_changed_leaves_it(desk: Desk) -> None:
     read = desk.due.set("lane:a", T0)
     desk.due.set("lane:a", T0)  # an event came while the look was going on
     desk.scheduler.reschedule(read, "lane:a", None)
     assert "lane:a" in desk.due.rows
     desk.scheduler.reschedule(read, "lane:a", T0 + 15 * SECOND)
     assert desk.due.rows["lane:a"].at == T0
+    assert desk.wake_ups.sent == [("lane:a", 0.0)]
+
+
+def test_a_look_whose_row_was_moved_further_back_brings_it_forward(desk: Desk) -> None:
+    read = desk.due.set("lane:a", T0)
+    desk.due.set("lane:a", T0 + timedelta(hours=2))
+    desk.scheduler.reschedule(read, "lane:a", T0 + 15 * SECOND)
+    assert desk.due.rows["lane:a"].at == T0 + 15 * SECOND
     assert desk.wake_ups.sent == [("lane:a", 15.0)]
+
+
+def test_two_looks_at_once_send_one_wake_up_for_the_next(desk: Desk) -> None:
+    """Otherwise every pair of wake-ups that meet would breed, sweep after sweep."""
+    read = desk.due.set("factory:adf", T0)
+    for _ in range(2):
+        desk.scheduler.reschedule(read, "factory:adf", T0 + 60 * SECOND)
+    assert desk.wake_ups.sent == [("factory:adf", 60.0)]
+
+
+def test_a_start_under_an_ending_look_is_followed_at_once(desk: Desk) -> None:
+    read = desk.due.set("factory:adf", T0)  # the look that read it finds no permit
+    desk.scheduler.bring_forward("factory:adf", T0 + 5 * SECOND)
+    desk.scheduler.reschedule(read, "factory:adf", None)
+    assert desk.wake_ups.sent == [("factory:adf", 0.0)]
+    assert desk.due.rows["factory:adf"].at == T0
+
+
+def test_an_event_never_moves_a_look_that_is_due_earlier(desk: Desk) -> None:
+    desk.due.set("lane:a", T0 + 60 * SECOND)
+    desk.scheduler.wake_at("lane:a", T0 + timedelta(minutes=10))
+    assert desk.due.rows["lane:a"].at == T0 + 60 * SECOND
 
 
 def test_bringing_forward_never_delays_and_always_writes(desk: Desk) -> None:
@@ -90,6 +120,23 @@ def test_the_sweep_wakes_what_is_due_before_the_next_sweep_at_its_time(desk: Des
     desk.due.set("lane:far", T0 + timedelta(hours=2))
     assert desk.scheduler.sweep() == 2
     assert sorted(desk.wake_ups.sent) == [("lane:late", 0.0), ("lane:soon", 100.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("lane:0123456789abcdef01234567", True),
+        ("factory:adf-relearn", True),
+        ("lane:0123456789ABCDEF01234567", False),
+        ("lane:' or true", False),
+        ("factory/adf", False),
+        ("factory:a#b", False),
+        ("planet:mars", False),
+        ("", False),
+    ],
+)
+def test_a_key_from_outside_is_checked(text: str, known: bool) -> None:
+    assert is_key(text) is known
 
 
 # --- looks made at once -----------------------------------------------------------------------------------------------
@@ -159,6 +206,13 @@ def test_a_look_that_fails_is_reported_and_the_next_one_runs() -> None:
     assert inline("a", due(1)) is False
     assert inline("a", due(2)) is True
     inline.close()
+
+
+def test_where_no_look_can_be_started_nobody_waits_for_one() -> None:
+    inline = InlineLooks(Looker())
+    inline.close()
+    assert inline("a", due(1)) is False
+    assert inline("a", due(2)) is False
 
 
 def test_a_look_that_takes_too_long_is_left_to_a_wake_up() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -280,6 +281,100 @@ def test_a_second_run_that_comes_to_light_after_the_end_is_cancelled_too() -> No
     world.look_when_due()
     assert world.factory.cancelled == ["run-2"]
     assert "duplicate-start" in world.story(world.reactions()[0])
+
+
+def test_a_process_that_was_held_up_past_its_intents_deadline_does_not_start() -> None:
+    world = World()
+
+    def hold_up(_number: int, what: str) -> None:
+        if what == "commit" and world.states() == ["pending"]:
+            world.clock.advance(timedelta(minutes=6))
+
+    world.storage.before_call = hold_up
+    world.deliver(landed("in/b1/a.csv"))
+    assert world.states() == ["starting"]
+    assert world.factory.started == []
+    world.storage.before_call = lambda _number, _what: None
+    ended_once(world)
+    assert len(world.factory.started) == 1
+
+
+def test_a_refused_cancel_is_told_as_what_it_is() -> None:
+    world = World(rules=RULES + "    timeout: 2h\n")
+    world.deliver(landed("in/b1/a.csv"))
+
+    def refuse(_run_id: str) -> None:
+        raise TargetRefused("403 Forbidden", status=403)
+
+    world.factory.cancel = refuse
+    for _ in range(1000):
+        if world.states() != ["running"] or not world.look_when_due():
+            break
+    [reaction] = world.reactions()
+    assert str(reaction.state) == "timed-out"
+    assert "not cancelled, the factory refused: 403 Forbidden" in reaction.reason
+
+
+def second_run(world: World) -> None:
+    world.clock.advance(timedelta(seconds=1))
+    world.factory.force("score", world.factory.started[0].run.parameters)
+
+
+def test_a_second_run_that_ended_before_it_was_seen_is_recorded_all_the_same() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    second_run(world)
+    world.factory.end("run-2")
+    world.look_when_due()
+    assert "duplicate-start" in world.story(world.reactions()[0])
+    assert world.factory.cancelled == []
+
+
+def test_of_two_queued_runs_one_is_left() -> None:
+    """What is cancelled while it had no start must not become the older one when it gets it."""
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    second_run(world)
+    for started in world.factory.started:
+        started.run = replace(started.run, started=None)
+        started.shown_from = T0
+    world.look_when_due()
+    [cancelled] = world.factory.cancelled
+    for started in world.factory.started:
+        late = timedelta(seconds=1 if started.run.id == cancelled else 9)
+        started.run = replace(started.run, started=T0 + late)
+    for _ in range(3):
+        world.look_when_due()
+    assert world.factory.cancelled == [cancelled]
+    assert len(world.factory.running) == 1
+
+
+def test_a_stray_run_of_an_earlier_attempt_is_cancelled_while_the_next_one_runs() -> None:
+    world = World(rules=RULES + "    retry: {attempts: 2, backoff: 1m}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    first = world.factory.started[0].run
+    world.factory.end_all(RunStatus.FAILED)
+    while len(world.factory.started) < 2:
+        assert world.look_when_due()
+    world.factory.started.pop(0)  # long out of every window
+    world.factory.force("score", first.parameters)
+    stray = world.factory.started[-1].run.id
+    second = world.factory.started[0].run.id
+    assert stray != second
+    while not world.factory.cancelled:
+        assert world.look_when_due(timedelta(minutes=2))
+    assert world.factory.cancelled == [stray]
+    assert world.states() == ["running"]
+
+
+def test_a_rerun_by_hand_in_the_factory_is_not_a_second_start_of_ours() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    second_run(world)
+    world.factory.started[-1].run = replace(world.factory.started[-1].run, rerun=True)
+    for _ in range(4):
+        world.look_when_due()
+    assert world.factory.cancelled == []
 
 
 def test_lost_storage_after_the_start_is_no_second_start() -> None:
