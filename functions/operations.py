@@ -1,12 +1,15 @@
 """The HTTP API for people and tools. Health is the only anonymous route."""
 
 import json
+import re
 from collections.abc import Mapping
 
 import azure.functions as func
 
 from shared import wiring
 from shared.errors import ConfigurationError
+from shared.queries import DAYS_AT_MOST
+from shared.reactions import State
 
 blueprint = func.Blueprint()
 
@@ -26,15 +29,14 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
 @blueprint.function_name("list_reactions")
 @blueprint.route("reactions", methods=["GET"])
 def list_reactions(req: func.HttpRequest) -> func.HttpResponse:
-    """Reactions of the last days (`?days=1&rule=&state=&top=100`), newest first, and what was refused."""
+    """Reactions of the last days (`?days=1&rule=…&state=…&top=100`), newest first, and what was refused."""
     app = wiring.app()
     try:
-        days, top = (_number(req.params, name, default) for name, default in (("days", 1), ("top", 100)))
+        days, top = _number(req.params, "days", 1, DAYS_AT_MOST), _number(req.params, "top", 100, 1000)
+        state = _state(req.params.get("state"))
     except ValueError as error:
         return _answer({"error": str(error)}, status=400)
-    found = app.queries.reactions(
-        now=app.clock.now(), days=days, rule=req.params.get("rule"), state=req.params.get("state"), top=top
-    )
+    found = app.queries.reactions(now=app.clock.now(), days=days, rule=req.params.get("rule"), state=state, top=top)
     return _answer({"reactions": found, "refused": app.queries.refused()})
 
 
@@ -49,11 +51,20 @@ def show_reaction(req: func.HttpRequest) -> func.HttpResponse:
     return _answer(found)
 
 
-def _number(params: Mapping[str, str], name: str, default: int) -> int:
+def _number(params: Mapping[str, str], name: str, default: int, most: int) -> int:
     text = params.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise ValueError(f"{name} must be a whole number from 1 to 1000, not {text!r}")
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most}, not {text[:40]!r}")
     return int(text)
+
+
+def _state(text: str | None) -> State | None:
+    if text is None:
+        return None
+    try:
+        return State(text)
+    except ValueError:
+        raise ValueError(f"state must be one of {', '.join(State)}, not {text[:40]!r}") from None
 
 
 def _answer(body: object, status: int = 200) -> func.HttpResponse:

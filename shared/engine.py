@@ -1,16 +1,16 @@
-"""The looks: a lane's next step is decided from what is saved, taken, and saved; a factory's runs are followed."""
+"""The looks at lanes: what happens next is decided from what is saved, done in steps, and each step is saved."""
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from shared import telemetry
-from shared.errors import AlreadyTaken, Stale, TargetBusy, TargetRefused, TargetUnavailable
+from shared.errors import AlreadyTaken, Stale
+from shared.following import FollowedFactory
 from shared.lanes import (
     Claim,
     Head,
@@ -21,11 +21,11 @@ from shared.lanes import (
     Wait,
     decide,
 )
-from shared.looks import SOON, Scheduler, factory_key, is_key, lane_key
-from shared.ports import Clock, DataFactory, Due, LaneChange, Lanes, Manifests, Permits, Recent, Resource, Run
+from shared.looks import SOON, Scheduler, is_key, lane_key
+from shared.ports import Clock, DataFactory, Due, LaneChange, Lanes, Manifests, Permits, Recent
 from shared.reactions import PipelineAction, Reaction, State, entry_of, reaction_id
 from shared.rules import Rule, Rules
-from shared.runs import QUERY_PADDING, Observed, PipelineRuns, Step
+from shared.runs import Observed, PipelineRuns, Step
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,6 @@ STEPS_AT_MOST: Final = 200
 LATER: Final = timedelta(seconds=30)
 KNOWN_CHECK: Final = 42
 """So few pending events are checked against the taken ones before a decision; more only when they are taken."""
-OVERLAP: Final = timedelta(minutes=10)
-UNSEEN_LOOKS: Final = 3
 _COUNT: Final = "\N{SYMBOL FOR NULL}count\N{SYMBOL FOR NULL}"
 
 
@@ -56,7 +54,6 @@ class Engine:
     ) -> None:
         self._rules = rules
         self._lanes = lanes
-        self._permits = permits
         self._recent = recent
         self._manifests = manifests
         self._factory = factory
@@ -69,8 +66,20 @@ class Engine:
             manifests=manifests,
             factory=factory,
             clock=clock,
-            follow=self._follow_factory,
+            follow=self._make_sure_of_a_look,
         )
+        self._followed = FollowedFactory(
+            lanes=lanes,
+            permits=permits,
+            factory=factory,
+            clock=clock,
+            scheduler=scheduler,
+            runs=self._runs,
+            look_at_lane=self.look_at_lane,
+        )
+
+    def _make_sure_of_a_look(self) -> None:
+        self._followed.make_sure_of_a_look()
 
     def look(self, key: str) -> None:
         """Looks at what a wake-up names.
@@ -90,7 +99,7 @@ class Engine:
         elif due is not None and due.at > self._clock.now() + SOON:
             self._scheduler.wake(key, due.at)  # the queue's clock is ahead of ours
         elif due is not None:
-            self._look_at_factory(due)
+            self._followed.look(due)
 
     # --- lanes --------------------------------------------------------------------------------------------------------
 
@@ -270,116 +279,6 @@ class Engine:
             events=0,
             manifest_url=url if action.needs_manifest else None,
         )
-
-    # --- the factory --------------------------------------------------------------------------------------------------
-
-    def _follow_factory(self) -> None:
-        self._scheduler.bring_forward(
-            factory_key(self._factory.name), self._clock.now() + follow_interval(timedelta(0))
-        )
-
-    def _look_at_factory(self, due: Due) -> None:
-        """Follows all runs of the factory with one query, and hands each lane what was seen of its run."""
-        try:
-            next_look = self._follow_runs()
-        except (TargetBusy, TargetUnavailable, TargetRefused) as error:
-            telemetry.record(logger, "factory_not_followed", {"error": str(error)}, logging.WARNING)
-            next_look = self._clock.now() + LATER
-        self._scheduler.reschedule(due, due.key, next_look)
-
-    def _follow_runs(self) -> datetime | None:
-        """When to look again; None if no run is left to follow."""
-        now = self._clock.now()
-        resource = self._permits.read(self._runs.resource)
-        if not resource.permits:
-            return None
-        since = min(p.since for p in resource.permits) - QUERY_PADDING
-        after = since if resource.cursor is None else max(resource.cursor - OVERLAP, since)
-        runs = self._factory.runs_updated(after, now + QUERY_PADDING)
-        runs += self._unseen(resource, runs)
-        observed = _by_stamp(runs)
-        failed = False
-        ended: set[str] = set()
-        for permit in resource.permits:
-            try:
-                ended |= {permit.reaction_id} if self._hand_on(permit.reaction_id, observed) else set()
-            except Exception as error:  # noqa: BLE001 - one lane's trouble is not the other lanes'
-                failed = True
-                facts = {"reaction": permit.reaction_id, "error": repr(error)}
-                telemetry.record(logger, "lane_not_looked_at", facts, logging.WARNING)
-        self._cancel_strays(observed, resource)
-        if ended and not failed and not self._left(ended):
-            return None
-        # Where a lane could not be looked at, what was seen of its run must be seen again.
-        cursor = resource.cursor if failed else now
-        self._permits.save_head(replace(resource, cursor=cursor, looks=resource.looks + 1))
-        return now + follow_interval(now - max(p.since for p in resource.permits))
-
-    def _unseen(self, resource: Resource, seen: Sequence[Run]) -> list[Run]:
-        """A run that three looks in a row did not see is fetched singly: a quiet run's last update lies far back."""
-        if resource.looks % UNSEEN_LOOKS != UNSEEN_LOOKS - 1:
-            return []
-        stamps = {run.stamp[0] for run in seen}
-        found = []
-        for permit in resource.permits:
-            if permit.reaction_id not in stamps:
-                reaction = self._lanes.reaction(permit.reaction_id)
-                run = self._factory.run(reaction.run_id) if reaction is not None and reaction.run_id else None
-                found += [run] if run is not None else []
-        return found
-
-    def _hand_on(self, reaction: str, observed: Observed) -> bool:
-        """Lets the reaction's lane act on what was seen of its runs. True if a run of it has ended."""
-        groups = [group for (stamped, _), group in observed.items() if stamped == reaction]
-        ended = any(run.status.final for group in groups for run in group)
-        if ended or any(len(group) > 1 for group in groups):
-            lane = reaction.rpartition("-")[0]
-            # Due now, not at the run's timeout: should this look break off after it has ended the reaction, nobody
-            # would hand the lane on again.
-            due = self._scheduler.set_due(lane_key(lane), self._clock.now())
-            self.look_at_lane(lane, due, observed)
-        elif not groups:
-            self._release_leaked(reaction)
-        return ended
-
-    def _left(self, ended: set[str]) -> int:
-        """How many permits are left after some runs have ended."""
-        held = {p.reaction_id for p in self._permits.read(self._runs.resource).permits}
-        return len(held) - sum(self._release_leaked(reaction) for reaction in held & ended)
-
-    def _release_leaked(self, reaction: str) -> bool:
-        """Releases the permit of a reaction that is final: the process that ended it died before it did so."""
-        saved = self._lanes.reaction(reaction)
-        if saved is not None and not saved.final:
-            return False
-        self._permits.release(self._runs.resource, reaction)
-        return True
-
-    def _cancel_strays(self, observed: Observed, resource: Resource) -> None:
-        """A second run may come to light after its attempt ended: it is cancelled and recorded all the same."""
-        held = {(p.reaction_id, str(p.attempt)) for p in resource.permits}
-        for (stamped, attempt), group in observed.items():
-            running = [run for run in group if not run.status.final]
-            # A permit held for this attempt and a single run is the normal case: nothing to read for it.
-            if not running or not attempt.isdecimal() or ((stamped, attempt) in held and len(group) == 1):
-                continue
-            reaction = self._lanes.reaction(stamped)
-            if reaction is not None and (reaction.final or int(attempt) < reaction.attempt):
-                for run in running:
-                    if run.id != reaction.run_id:
-                        self._runs.cancel_duplicate(reaction, run, reaction.run_id or "an earlier run")
-
-
-def follow_interval(age: timedelta) -> timedelta:
-    """How long until the factory is asked again: a tenth of the youngest run's age, from 5 seconds to 1 minute."""
-    return min(max(age / 10, timedelta(seconds=5)), timedelta(minutes=1))
-
-
-def _by_stamp(runs: Sequence[Run]) -> Observed:
-    groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
-    for run in runs:
-        groups[run.stamp][run.id] = run
-    return {stamp: list(group.values()) for stamp, group in groups.items()}
 
 
 def _chunks(events: Sequence[PendingEvent], size: int) -> list[tuple[PendingEvent, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import re
 import threading
@@ -181,7 +182,8 @@ class InlineLooks:
 
     def _submit(self, lane: str, due: Due, future: Future[None]) -> None:
         try:
-            self._pool.submit(self._run, lane, due, future)
+            # The worker finds the invocation a log line belongs to in the context.
+            self._pool.submit(contextvars.copy_context().run, self._run, lane, due, future)
         except RuntimeError as error:  # the pool is shut down, or no thread can be started: nobody may wait for it
             with self._lock:
                 self._running.discard(lane)

@@ -9,7 +9,7 @@ from typing import Final
 from shared.events import FileLanded
 from shared.lanes import TakenEvent
 from shared.ports import Lanes, Recent
-from shared.reactions import HistoryEntry, Reaction
+from shared.reactions import HistoryEntry, Reaction, State
 
 EVENTS_SHOWN: Final = 1000
 DAYS_AT_MOST: Final = 30
@@ -29,17 +29,17 @@ class Queries:
         now: datetime,
         days: int = 1,
         rule: str | None = None,
-        state: str | None = None,
+        state: State | None = None,
         top: int = 100,
     ) -> list[Json]:
         """Reactions created in the last days, newest first, each as it is now: the list itself may lag behind."""
         listed: list[Json] = []
-        for back in range(min(days, DAYS_AT_MOST)):
+        for back in range(days):
             for reaction_id, _ in self._recent.reactions(now - timedelta(days=back)):
                 reaction = self._lanes.reaction(reaction_id)
                 if reaction is None or (rule or reaction.rule) != reaction.rule:
                     continue
-                if (state or reaction.state) == str(reaction.state):
+                if state in (None, reaction.state):
                     listed.append(summary(reaction))
                 if len(listed) >= top:
                     return listed

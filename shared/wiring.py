@@ -178,7 +178,8 @@ class _Once:
             settings, rules = configuration(ROOT, process_environment())
         except ConfigurationError as wrong:
             # Said once: from now on every function raises it, and Event Grid keeps the events until it is mended.
-            logger.error("configuration_wrong %s", wrong)  # noqa: TRY400 - the text says it all, a traceback nothing
+            facts = {"problems": [str(problem) for problem in wrong.problems]}
+            telemetry.record(logger, "configuration_wrong", facts, logging.ERROR)
             self._wrong = wrong
         else:
             self._app = build(settings, rules, SystemClock())

@@ -80,6 +80,12 @@ def test_only_settings_py_reads_the_environment() -> None:
     assert readers == ["shared/settings.py"]
 
 
+def test_no_test_mocks_anything() -> None:
+    banned = re.compile(r"unittest[.]mock|from unittest import mock|monkeypatch[.]setattr|mocker[.]")
+    files = [file for file in (ROOT / "tests").rglob("*.py") if file.name != "test_architecture.py"]
+    assert [str(f.relative_to(ROOT)) for f in files if banned.search(f.read_text())] == []
+
+
 def test_every_core_module_is_under_the_import_contract() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     [core] = [c for c in contracts if "core imports no Azure" in c["name"]]

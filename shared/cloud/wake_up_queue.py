@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from azure.storage.queue import QueueClient
 
+from shared import telemetry
 from shared.cloud.storage import storage_call
 from shared.looks import is_key
 
@@ -57,5 +58,5 @@ def _key(text: str) -> str | None:
         key = ""
     if is_key(key):
         return key
-    logger.error("poisoned_message_dropped %s", ascii(text[:200]))
+    telemetry.record(logger, "poisoned_message_dropped", {"text": ascii(text[:200])}, logging.ERROR)
     return None

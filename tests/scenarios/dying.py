@@ -1,9 +1,9 @@
 """A process that delivers one event through the real entry point, and dies at its createRun.
 
-    python -m tests.scenarios.dying before|after EVENT_FILE
+    python -m tests.scenarios.dying before|after|never EVENT_FILE
 
 `before`: when the request is about to be sent. `after`: when its answer has arrived and nobody has seen it yet.
-It ends with os._exit: no handler, no clean-up, no flush.
+It ends with os._exit: no handler, no clean-up, no flush. `never`: it delivers, and ends well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _die_at_create_run(moment: str) -> None:
         if fatal and moment == "before":
             os._exit(EXIT_CODE)
         answer = send(session, request, **options)
-        if fatal:
+        if fatal and moment == "after":
             os._exit(EXIT_CODE)
         return answer
 
@@ -43,4 +43,4 @@ def _die_at_create_run(moment: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    sys.exit("it was to die, and it lived")
+    sys.exit(None if sys.argv[1] == "never" else "it was to die, and it lived")

@@ -119,8 +119,23 @@ def test_a_reaction_that_is_not_there_is_a_404(stage: Stage) -> None:
     assert stage.get("reactions/' or 1 eq 1")[0] == 404
 
 
-@pytest.mark.parametrize("params", [{"top": "0"}, {"days": "x"}, {"top": "1001"}])
-def test_a_wrong_number_is_a_400_that_says_so(stage: Stage, params: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "params", [{"top": "0"}, {"days": "x"}, {"days": "31"}, {"top": "1001"}, {"top": "9" * 5000}, {"state": "done"}]
+)
+def test_a_wrong_parameter_is_a_400_that_says_so(stage: Stage, params: dict[str, str]) -> None:
     status, body = stage.get("reactions", **params)
     assert status == 400
-    assert "must be a whole number" in body["error"]
+    [name] = params
+    assert body["error"].startswith(f"{name} must be ")
+
+
+def test_reactions_are_listed_by_rule_and_state(stage: Stage) -> None:
+    stage.deliver(stage.land("in/b1/a.csv"))
+    stage.settle(stage.all_final)
+    for params, count in (
+        ({"state": "succeeded"}, 1),
+        ({"state": "failed"}, 0),
+        ({"rule": "score"}, 1),
+        ({"rule": "x"}, 0),
+    ):
+        assert len(stage.get("reactions", **params)[1]["reactions"]) == count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +15,8 @@ pytestmark = pytest.mark.cloud
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def die(stage: Stage, moment: str, event: str) -> int:
-    """Delivers the event in a child process that dies; gives its process id."""
+def deliver_in_a_process(stage: Stage, moment: str, event: str, exit_code: int) -> int:
+    """Delivers the event in a child process, which ends as told; gives its process id."""
     file = stage.folder / "event.json"
     file.write_text(event)
     environment = {
@@ -31,7 +30,7 @@ def die(stage: Stage, moment: str, event: str) -> int:
         command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     output, _ = child.communicate(timeout=60)
-    assert child.returncode == EXIT_CODE, output
+    assert child.returncode == exit_code, output
     return child.pid
 
 
@@ -41,14 +40,14 @@ def test_death_at_create_run_leaves_one_run(stage: Stage, moment: str, hidden_po
     event = stage.land("in/b1/a.csv")
     if hidden_polls:
         stage.factory.hide(polls=hidden_polls)
-    dead = die(stage, moment, event)
-    assert dead != os.getpid()
+    dead = deliver_in_a_process(stage, moment, event, EXIT_CODE)
     [reaction] = stage.reactions()
     assert (reaction["state"], reaction["run_id"]) == ("starting", None)
     assert len(stage.starts()) == (0 if moment == "before" else 1)
 
+    # It was never acknowledged, so it comes again, to another process.
+    assert deliver_in_a_process(stage, "never", event, 0) != dead
     stage.restart()
-    stage.deliver(event)  # it was never acknowledged
     stage.settle(stage.all_final)
 
     assert stage.states() == ["succeeded"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.events import event_key
 from shared.lanes import Decision, Head, Lane, PendingEvent, Skip, SkipReason, Start, Wait, decide, lane_id
@@ -194,6 +197,57 @@ def test_a_worker_does_not_judge_events_that_newer_rules_accepted() -> None:
         decision = decided(known, pending("a.csv", revision=newer, key="another"), at=MINUTE)
         assert isinstance(decision, Wait)
         assert decision.until is not None
+
+
+NAMES = ["age.csv", "levels.csv", "x.csv", "y.csv"]
+COLLECTS = [
+    "",
+    ", quiet: 30s, max-wait: 10m",
+    ", quiet: 30s, max-wait: 10m, max-events: 2",
+    ", all-of: [age.csv, levels.csv], give-up-after: 1h",
+    ", all-of: [age.csv, levels.csv], give-up-after: 1h, quiet: 30s, max-wait: 5m, max-events: 3",
+]
+LIMITS = ["", "cooldown: 10m", "while-running: skip", "cooldown: 10m, while-running: skip"]
+RULES = [rule(collect, limits) for collect in COLLECTS for limits in LIMITS]
+OFFSETS = st.integers(-4000, 4000).map(lambda s: timedelta(seconds=s))
+PENDING = st.lists(st.builds(pending, st.sampled_from(NAMES), OFFSETS), max_size=8, unique_by=lambda e: e.id)
+HEADS = st.none() | st.builds(
+    lambda running, claimed, ran: replace(
+        HEAD, running=1 if running else None, claimed=T0 + claimed, ended=None if running else T0 + claimed + abs(ran)
+    ),
+    st.booleans(),
+    OFFSETS,
+    OFFSETS,
+)
+
+
+@given(known=st.sampled_from(RULES) | st.none(), head=HEADS, events=PENDING, at=OFFSETS, order=st.randoms())
+def test_whatever_is_pending_the_decision_keeps_its_promises(
+    known: Rule | None, head: Head | None, events: list[PendingEvent], at: timedelta, order: random.Random
+) -> None:
+    decision = decided(known, *events, head=head, at=at)
+    shuffled = list(events)
+    order.shuffle(shuffled)
+    again = decided(known, *shuffled, head=head, at=at)
+    if isinstance(decision, Wait):
+        assert decision == again
+        assert decision.until is None or decision.until > T0 + at
+        return
+    chosen = {e.id for e in decision.events}
+    assert type(again) is type(decision)
+    assert {e.id for e in again.events} == chosen  # type: ignore[union-attr]
+    assert chosen
+    assert chosen <= {e.id for e in events}
+    assert len(chosen) == len(decision.events)
+    if isinstance(decision, Start):
+        assert known is not None
+        assert head is None or head.running is None
+        if head is not None and head.ended is not None:
+            assert T0 + at >= head.ended + known.limits.cooldown
+        assert len(chosen) <= (known.collect.max_events or len(chosen))
+        assert set(known.collect.all_of) <= set(names(decision))
+        if known.collect.max_events is None:
+            assert chosen == {e.id for e in events}
 
 
 def test_a_lane_of_another_rule_or_key_is_another_partition() -> None:
