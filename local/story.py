@@ -10,10 +10,9 @@ import httpx
 
 from local.machine_learning.jobs import Job
 from local.system import LocalSystem
+from shared.reactions import TRANSITIONS
 
-FINAL: Final = frozenset(
-    {"succeeded", "failed", "cancelled", "timed-out", "refused", "superseded", "rolled-back"},
-)
+FINAL: Final = frozenset(str(state) for state, after in TRANSITIONS.items() if not after)
 POLL_SECONDS: Final = 0.25
 
 
@@ -24,7 +23,8 @@ class Story:
         self._system = system
         self._say = say
         self._began = time.monotonic()
-        self._told: set[tuple[object, ...]] = set()
+        earlier = system.cloud.machine_learning.jobs()
+        self._told: set[tuple[object, ...]] = {(job.name, str(job.status)) for job in earlier}
         self._api = httpx.Client(base_url=system.host.url, trust_env=False, timeout=30)
 
     def close(self) -> None:

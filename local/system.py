@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,24 +17,45 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
 from local.azurite import APP_ACCOUNT, LAKE_ACCOUNT
-from local.bootstrap import AZURITE, ML_VENV, ROOT, STATE
+from local.bootstrap import AZURITE, ML_VENV, ROOT
 from local.cloud import LocalCloud, Options
 from local.host.client import FunctionHost
 from local.machine_learning.jobs import Status
+from local.processes import scrubbed
 from local.service import FACTORY
 
-ADF_REQUESTS = STATE / "adf-requests.jsonl"
 LAKE = "lake"
 MODEL = "models/diabetes-classifier/1"
+METRICS = "models/metrics/1"
+TRAINED = "training/diabetes/trained"
 MODEL_URI = f"azureml://datastores/lake/paths/{MODEL}"
 ENDPOINTS = {"diabetes-prep": "prep.yml", "diabetes-score": "score.yml", "diabetes-train": "train.yml"}
 TRAIN_SECONDS = 120.0
+_TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 Say = Callable[[str], None]
 
 
 class SystemFailed(RuntimeError):
     """A part of the system did not do its work; says which, and what it said."""
+
+
+def leave_the_outside(environment: MutableMapping[str, str]) -> None:
+    """Removes what could lead an SDK client elsewhere: credentials, endpoints, authorities to trust, proxies.
+
+    The lower-case `no_proxy` must go as well: it wins over the NO_PROXY that says "no proxy for anything".
+    """
+    for name in [name for name in environment if _leads_outside(name)]:
+        del environment[name]
+
+
+def _leads_outside(name: str) -> bool:
+    upper = name.upper()
+    return (
+        upper.startswith(("AZURE", "RELEARN", "IDENTITY_", "MSI_", "IMDS_"))
+        or upper.endswith("_PROXY")
+        or upper in _TRUST
+    )
 
 
 class LocalSystem:
@@ -44,13 +66,21 @@ class LocalSystem:
         time_scale: by how much Event Grid's waits are shortened.
         core_tools: run the app in Core Tools' `func` instead of the runner in local/host.
         port: of the function host; a free one where it is taken.
+        adf_requests: the record of all requests to the factory; by default in `folder`.
     """
 
     def __init__(
-        self, folder: Path, say: Say, *, time_scale: float = 1.0, core_tools: bool = False, port: int | None = None
+        self,
+        folder: Path,
+        say: Say,
+        *,
+        time_scale: float = 1.0,
+        core_tools: bool = False,
+        port: int | None = None,
+        adf_requests: Path | None = None,
     ) -> None:
         self.ml_python = ML_VENV / "bin" / "python"
-        options = Options(say=say, azurite=AZURITE, time_scale=time_scale, adf_requests=ADF_REQUESTS)
+        options = Options(say=say, azurite=AZURITE, time_scale=time_scale, adf_requests=adf_requests)
         self.cloud = LocalCloud(folder, ml_python=self.ml_python, options=options)
         self._folder = folder
         self._say = say
@@ -74,6 +104,7 @@ class LocalSystem:
     def _start(self) -> None:
         self._parts.enter_context(self.cloud)
         # SDK clients of this process (the demo's own uploads) are the local identity's, and trust the local authority.
+        leave_the_outside(os.environ)
         os.environ.update(self.cloud.child_environment())
         self.credential = self._parts.enter_context(DefaultAzureCredential())
         self.cloud.provision(APP_ACCOUNT)
@@ -98,13 +129,29 @@ class LocalSystem:
         )
 
     def _host_environment(self) -> dict[str, str]:
+        children = self.cloud.child_environment()
         return {
-            **self.cloud.child_environment(),
+            **children,
+            **(self._core_tools_environment(children) if self._core_tools else {}),
             **self.cloud.app_settings(APP_ACCOUNT, LAKE_ACCOUNT, FACTORY),
             "DIABETES_MODEL": MODEL_URI,
             "PYTHON_THREADPOOL_THREAD_COUNT": "16",
             # As Core Tools does: nobody who watches wants to wait half a minute for a poll.
             "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:02",
+        }
+
+    def _core_tools_environment(self, children: Mapping[str, str]) -> dict[str, str]:
+        """What `func` needs besides: the Python that has our packages, and storage for its own locks and timers.
+
+        From Core Tools' documentation; it has not been run here.
+        """
+        account = self.cloud.account(APP_ACCOUNT)
+        return {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), children["PATH"]]),
+            "FUNCTIONS_WORKER_RUNTIME": "python",
+            "AzureWebJobsStorage__blobServiceUri": account.blob,
+            "AzureWebJobsStorage__queueServiceUri": account.queue,
+            "AzureWebJobsStorage__tableServiceUri": account.table,
         }
 
     def start_app(self) -> None:
@@ -113,7 +160,8 @@ class LocalSystem:
         self.cloud.subscribe(self.host.url, account=APP_ACCOUNT, lake=LAKE_ACCOUNT)
 
     def has_model(self) -> bool:
-        return any(True for _ in self.lake.list_blobs(name_starts_with=f"{MODEL}/"))
+        """Whether a training has ended well: one that was interrupted may have left a part of a model."""
+        return bool(self.lake.get_blob_client(TRAINED).exists())
 
     def train_first_model(self, labelled: Path) -> dict[str, object]:
         """Trains the first model with the train component, as an AML job; gives the job's facts.
@@ -121,6 +169,8 @@ class LocalSystem:
         Raises:
             SystemFailed: the job did not end as Completed.
         """
+        for left in (*self.paths(f"{MODEL}/"), *self.paths(f"{METRICS}/")):
+            self.lake.delete_blob(left)  # a job does not write where something is
         path = "training/diabetes/labelled.csv"
         self.upload(path, labelled.read_bytes())
         lake = "azureml://datastores/lake/paths"
@@ -129,7 +179,7 @@ class LocalSystem:
                 "inputData": {"data": {"jobInputType": "UriFile", "uri": f"{lake}/{path}"}},
                 "outputData": {
                     "model": {"jobOutputType": "UriFolder", "uri": f"{MODEL_URI}/"},
-                    "metrics": {"jobOutputType": "UriFolder", "uri": f"{lake}/models/metrics/1/"},
+                    "metrics": {"jobOutputType": "UriFolder", "uri": f"{lake}/{METRICS}/"},
                 },
             }
         }
@@ -144,6 +194,7 @@ class LocalSystem:
             time.sleep(0.1)
         if job.status is not Status.COMPLETED:
             raise SystemFailed(f"training the first model ended as {job.status}: {job.message}")
+        self.upload(TRAINED, name.encode())
         return {"job": name, "status": str(job.status)}
 
     def upload(self, path: str, content: bytes) -> None:
@@ -156,7 +207,14 @@ class LocalSystem:
         return sorted(blob.name for blob in self.lake.list_blobs(name_starts_with=prefix))
 
 
-def forget(folder: Path) -> None:
-    """Removes the data of an earlier start."""
-    shutil.rmtree(folder, ignore_errors=True)
-    ADF_REQUESTS.unlink(missing_ok=True)
+def sample(arguments: Sequence[str]) -> None:
+    """Runs the sample data's generator, in the ML environment.
+
+    Raises:
+        SystemFailed: it did not work; carries what it said.
+    """
+    command = [str(ML_VENV / "bin" / "python"), "-m", "ml.sample", *arguments]
+    environment = scrubbed(os.environ)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemFailed(f"the sample data could not be made: {done.stderr.strip()[-2000:]}")
