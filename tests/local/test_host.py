@@ -330,6 +330,17 @@ class TestStart:
         with pytest.raises(CoreToolsMissing, match="azure-functions-core-tools@4"):
             host.start()
 
+    def test_core_tools_get_the_app_and_the_port(self, tmp_path):
+        """With a stand-in for `func` that writes down how it was started: Core Tools themselves are not run here."""
+        func = tmp_path / "func"
+        func.write_text('#!/bin/sh\necho "$@" > "$RECORD"\npwd >> "$RECORD"\nexit 3\n')
+        func.chmod(0o755)
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RECORD": str(tmp_path / "record")}
+        host = FunctionHost(APPS / "triggers", environment, folder=tmp_path, port=7099, core_tools=True)
+        with pytest.raises(HostFailed):
+            host.start()
+        assert (tmp_path / "record").read_text().splitlines() == ["start --port 7099", str(APPS / "triggers")]
+
 
 class TestEnd:
     def test_a_function_that_ends_the_process_takes_the_host_along(self, start):

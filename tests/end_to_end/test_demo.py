@@ -1,0 +1,163 @@
+"""`python -m local demo`: what it leaves behind is checked against the lake, the factory's record and the jobs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.mgmt.datafactory import DataFactoryManagementClient
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+from local.azurite import LAKE_ACCOUNT
+from local.cloud import LAKE_CONTAINER, LocalCloud, Options
+from local.data_factory.request_log import duplicate_starts
+from local.progress import Immediately
+from local.service import FACTORY, RESOURCE_GROUP, SUBSCRIPTION
+from tests.end_to_end.demos import REAL_DATA, Demo, TrappedDemo
+from tests.end_to_end.program import ROOT, Program
+from tests.local.adf import Credential
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+BURST = 200
+
+
+@pytest.fixture(scope="module")
+def record(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the record of the demo's factory, to go on with."""
+    assert demo.exit_code == 0, demo.said
+    copy = tmp_path_factory.mktemp("again") / "adf-requests.jsonl"
+    shutil.copyfile(demo.requests, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def cloud_again(demo: Demo, record: Path) -> Iterator[LocalCloud]:
+    """The demo's cloud, started once more on the data that the demo left."""
+    with LocalCloud(demo.state / "demo" / "cloud", options=Options(adf_requests=record)) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def lake(cloud_again: LocalCloud) -> Iterator[ContainerClient]:
+    account = cloud_again.account(LAKE_ACCOUNT)
+    trust = str(cloud_again.certificates.ca_file)
+    with BlobServiceClient(account.blob, credential=Credential(), connection_verify=trust) as service:
+        yield service.get_container_client(LAKE_CONTAINER)
+
+
+def rows(lake: ContainerClient, path: str) -> list[dict[str, str]]:
+    text = lake.download_blob(path).readall().decode()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_it_succeeds_and_shows_what_came_of_it(demo: Demo) -> None:
+    assert demo.exit_code == 0, demo.said
+    assert "runs started twice for the same decision: 0" in demo.said
+    for what in ("landed", "AML diabetes-score", "ADF score-diabetes", "2-silver/", "delivered a second time"):
+        assert what in demo.said
+
+
+def test_two_files_and_a_burst_become_one_reaction_each(demo: Demo) -> None:
+    told = [(r["rule"], r["key"], r["state"], r["events"]) for r in demo.result["reactions"]]
+    assert told == [
+        ("score-patients", "monday", "succeeded", 2),
+        ("score-patients-in-parts", "tuesday", "succeeded", BURST),
+    ]
+    assert len({r["id"] for r in demo.result["reactions"]}) == 2
+
+
+def test_every_reaction_started_the_one_run_that_the_factory_knows(demo: Demo) -> None:
+    requests = [json.loads(line) for line in demo.requests.read_text().splitlines()]
+    started = {r["runId"]: r["parameters"]["reaction_id"] for r in requests if r.get("runId")}
+    assert started == {run: r["id"] for r in demo.result["reactions"] for run in r["run_ids"]}
+    assert len(started) == 2
+
+
+def test_every_event_was_delivered_twice_and_nothing_was_started_twice(demo: Demo) -> None:
+    assert demo.result["duplicates_delivered"] >= 2 + BURST
+    assert demo.result["duplicate_starts"] == 0
+    assert duplicate_starts(demo.requests) == 0
+
+
+def test_the_scored_rows_are_the_patients_that_landed_in_the_lake(demo: Demo, lake: ContainerClient) -> None:
+    landed = {row["PatientID"] for row in rows(lake, "0-raw/diabetes/monday/stage/patient-age.csv")}
+    silver = rows(lake, demo.result["silver_path"])
+    assert {row["PatientID"] for row in silver} == landed
+    assert len(silver) == demo.result["scored_rows"] == 2000
+    assert {row["Diabetes"] for row in silver} == {"0", "1"}
+
+
+def test_the_burst_is_scored_as_a_whole(demo: Demo, lake: ContainerClient) -> None:
+    parts = [b.name for b in lake.list_blobs(name_starts_with="0-raw/diabetes/tuesday/parts/patient-age")]
+    landed = {row["PatientID"] for part in parts for row in rows(lake, part)}
+    silver = rows(lake, demo.result["burst_silver_path"])
+    assert len(parts) == BURST / 2
+    assert {row["PatientID"] for row in silver} == landed
+    assert len(silver) == demo.result["burst_scored_rows"] == 2000
+
+
+def test_lineage_leads_from_each_file_to_the_silver_file(demo: Demo, lake: ContainerClient) -> None:
+    reactions = {r["id"]: r for r in demo.result["reactions"]}
+    assert [entry["reaction"] for entry in demo.result["lineage"]] == list(reactions)
+    for entry in demo.result["lineage"]:
+        reaction = reactions[entry["reaction"]]
+        must_be_the_files_in_the_lake(entry["files"], reaction, lake)
+        assert [entry["pipeline_run"]["run_id"]] == reaction["run_ids"]
+        assert entry["pipeline_run"]["stamp"] == {"reaction_id": reaction["id"], "attempt": "1"}
+        assert [job["endpoint"] for job in entry["jobs"]] == ["diabetes-prep", "diabetes-score"]
+        assert {job["status"] for job in entry["jobs"]} == {"Completed"}
+        steps = [step for job in entry["jobs"] for step in job["steps"]]
+        assert [(step["name"], step["exit_code"]) for step in steps] == [("prep", 0), ("score", 0)]
+        assert len({step["pid"] for step in steps}) == 2
+        assert entry["silver"] == [f"2-silver/diabetes/{reaction['key']}/{reaction['id']}-1/diabetes.csv"]
+        assert lake.get_blob_client(entry["silver"][0]).exists()
+
+
+def must_be_the_files_in_the_lake(files: list[dict[str, Any]], reaction: dict[str, Any], lake: ContainerClient) -> None:
+    there = {b.name: b.etag.strip('"') for b in lake.list_blobs(name_starts_with=f"0-raw/diabetes/{reaction['key']}/")}
+    assert {file["path"]: file["etag"] for file in files} == there
+    assert len({file["event_id"] for file in files}) == len(files) == reaction["events"]
+
+
+def test_a_second_start_with_the_same_stamp_would_be_seen(cloud_again: LocalCloud, record: Path) -> None:
+    requests = [json.loads(line) for line in record.read_text().splitlines()]
+    [first, _] = [request for request in requests if request.get("runId")]
+    assert duplicate_starts(record) == 0
+
+    factory = cloud_again.data_factory.create(FACTORY, pipelines_folder=ROOT / "infra" / "adf")
+    factory.progress.set(Immediately())
+    trust = str(cloud_again.certificates.ca_file)
+    with DataFactoryManagementClient(
+        Credential(), SUBSCRIPTION, base_url=cloud_again.arm_url, connection_verify=trust
+    ) as client:
+        again = client.pipelines.create_run(RESOURCE_GROUP, FACTORY, first["pipeline"], parameters=first["parameters"])
+
+    assert again.run_id != first["runId"]
+    assert duplicate_starts(record) == 1
+
+
+def test_a_missing_file_is_named_and_nothing_of_an_earlier_demo_is_lost(tmp_path: Path) -> None:
+    data, state = tmp_path / "data", tmp_path / "state"
+    data.mkdir()
+    state.mkdir()
+    for name in ("diabetes.csv", "diabetes2.csv", "patient-levels.csv"):
+        (data / name).touch()
+    (state / "demo.json").write_text("{}")
+    with Program("demo", "--state", str(state), "--data", str(data), output=tmp_path / "said.txt") as program:
+        assert program.wait(30) == 1
+    assert f"{data} lacks patient-age.csv;" in program.said()
+    assert "Traceback" not in program.said()
+    assert (state / "demo.json").read_text() == "{}"
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real files are not on this machine (shared/data/diabetes)")
+def test_the_real_files_are_scored_to_the_last_row(trapped_demo: TrappedDemo) -> None:
+    assert trapped_demo.exit_code == 0, trapped_demo.said
+    assert trapped_demo.result["scored_rows"] == 10_000
+    assert [(r["state"], r["events"]) for r in trapped_demo.result["reactions"]] == [("succeeded", 2)]
