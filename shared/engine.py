@@ -21,7 +21,7 @@ from shared.lanes import (
     Wait,
     decide,
 )
-from shared.looks import SOON, Scheduler, is_key, lane_key
+from shared.looks import Scheduler, is_key, lane_key
 from shared.ports import Clock, DataFactory, Due, LaneChange, Lanes, Manifests, Permits, Recent
 from shared.reactions import PipelineAction, Reaction, State, entry_of, reaction_id
 from shared.rules import Rule, Rules
@@ -96,8 +96,8 @@ class Engine:
         due = self._scheduler.get(key)
         if kind == "lane":
             self.look_at_lane(name, due)
-        elif due is not None and due.at > self._clock.now() + SOON:
-            self._scheduler.wake(key, due.at)  # the queue's clock is ahead of ours
+        elif due is not None and due.at > self._clock.now():
+            self._scheduler.too_early(due)
         elif due is not None:
             self._followed.look(due)
 

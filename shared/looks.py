@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 SWEEP_EVERY: Final = timedelta(minutes=5)
 _FACTORY_NAME: Final = re.compile(r"[A-Za-z0-9-]{3,63}")
 SOON: Final = timedelta(seconds=1)
+SKEW: Final = timedelta(seconds=2)
+"""By how much the queue's clock may be ahead of ours."""
 INLINE_AT_ONCE: Final = 4
 INLINE_SECONDS: Final = 5.0
 
@@ -74,7 +76,7 @@ class Scheduler:
         """Sends a wake-up for `at`, or for now. Waits longer than a sweep need none: the due row is enough."""
         now = self._clock.now()
         visible = max(at, now) if at is not None else now
-        if visible - now > SWEEP_EVERY:
+        if not self._needs_message(visible):
             return
         self._wake_ups.send(key, (visible - now).total_seconds())
         with self._lock:
@@ -85,14 +87,27 @@ class Scheduler:
         if due is None and at is None:
             return
         if due is not None and due.at == at:
+            self.too_early(due)
             return
-        if self._due.move(due, key, at):
+        if self._due.move(due, key, at, waked=at is not None and self._needs_message(at)):
             if at is not None:
                 self.wake(key, at)
         elif at is not None:
             # The row was changed meanwhile. It must not say later than `at`; and where it does not, whoever changed it
             # has sent the wake-up: a second one from here would double with every look.
             self.bring_forward(key, at)
+
+    def too_early(self, due: Due) -> None:
+        """A look that came a moment before its time, by a clock that is ahead, has used up the wake-up for that time.
+
+        Only a moment: a row that says much later was moved by another look, which has sent a wake-up for it.
+        """
+        if due.at - self._clock.now() <= SKEW:
+            self.wake(due.key, due.at + SKEW)  # not too early again
+
+    def _needs_message(self, at: datetime) -> bool:
+        """A wait no longer than a sweep is ended by a message; a longer one by a sweep."""
+        return at - self._clock.now() <= SWEEP_EVERY
 
     def bring_forward(self, key: str, at: datetime) -> None:
         """A look is due at `at` or earlier, whatever a look that is about to end has seen."""
@@ -109,7 +124,7 @@ class Scheduler:
             due = self._due.get(key)
             before = due.at if due is not None else None
             after = at if before is None else min(before, at)
-            if self._due.move(due, key, after):
+            if self._due.move(due, key, after, waked=self._needs_message(after)):
                 return before, after
 
     def _revive(self, key: str) -> None:
@@ -117,11 +132,16 @@ class Scheduler:
         self.wake(key)
 
     def sweep(self) -> int:
-        """Wakes whatever is due before the next sweep. A poisoned wake-up becomes due again: something relies on it."""
-        count = 0
-        for due in self._due.due(self._clock.now() + SWEEP_EVERY):
-            self.wake(due.key, due.at)
-            count += 1
+        """Wakes whatever is overdue, and whatever is due before the next sweep and has no wake-up under way.
+
+        One that has gets no second: wake-ups that meet again and again would only ever become more. A poisoned
+        wake-up becomes due again, because something may rely on it.
+        """
+        count, now = 0, self._clock.now()
+        for due in self._due.due(now + SWEEP_EVERY):
+            if due.at <= now or not due.waked:
+                self.wake(due.key, due.at)
+                count += 1
         poisoned = self._wake_ups.drain_poisoned(self._revive)
         if poisoned:
             telemetry.record(logger, "wake_ups_poisoned", {"keys": sorted(set(poisoned))[:20]}, logging.ERROR)

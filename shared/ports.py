@@ -88,10 +88,11 @@ class Lanes(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """Something that must be looked at from `at` on."""
+    """Something that must be looked at from `at` on. `waked`: a wake-up for that time was sent along with the row."""
 
     key: str
     at: datetime
+    waked: bool = False
     etag: str | None = field(default=None, compare=False)
 
 
@@ -100,10 +101,10 @@ class DueTable(Protocol):
 
     def get(self, key: str) -> Due | None: ...
 
-    def set(self, key: str, at: datetime) -> Due:
+    def set(self, key: str, at: datetime, *, waked: bool = False) -> Due:
         """Whatever the row says now, the key is due at `at`."""
 
-    def move(self, due: Due | None, key: str, at: datetime | None) -> bool:
+    def move(self, due: Due | None, key: str, at: datetime | None, *, waked: bool = False) -> bool:
         """Replaces the row read as `due` (None: there was none) by one for `at` (None: by none).
 
         False if the row was changed in between: whoever changed it wants an earlier or another look, and gets it.

@@ -152,17 +152,19 @@ class FakeDueTable:
     def __init__(self, storage: Storage | None = None) -> None:
         self.storage = storage or Storage()
         self.rows: dict[str, Due] = {}
+        self.next_get: dict[str, Due | None] = {}
+        """What the next read of a key gives: as it was before somebody else's look wrote it."""
 
     def get(self, key: str) -> Due | None:
         self.storage.call("get due")
-        return self.rows.get(key)
+        return self.next_get.pop(key) if key in self.next_get else self.rows.get(key)
 
-    def set(self, key: str, at: datetime) -> Due:
+    def set(self, key: str, at: datetime, *, waked: bool = False) -> Due:
         self.storage.call("set due")
-        self.rows[key] = Due(key=key, at=at, etag=self.storage.etag())
+        self.rows[key] = Due(key=key, at=at, waked=waked, etag=self.storage.etag())
         return self.rows[key]
 
-    def move(self, due: Due | None, key: str, at: datetime | None) -> bool:
+    def move(self, due: Due | None, key: str, at: datetime | None, *, waked: bool = False) -> bool:
         self.storage.call("move due")
         saved = self.rows.get(key)
         if (saved.etag if saved is not None else None) != (due.etag if due is not None else None):
@@ -170,7 +172,7 @@ class FakeDueTable:
         if at is None:
             self.rows.pop(key, None)
         else:
-            self.rows[key] = Due(key=key, at=at, etag=self.storage.etag())
+            self.rows[key] = Due(key=key, at=at, waked=waked, etag=self.storage.etag())
         return True
 
     def due(self, before: datetime) -> Iterable[Due]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
@@ -27,43 +28,48 @@ class DueTable:
                 row = self._table.get_entity(_partition(key), key)
             except ResourceNotFoundError:
                 return None
-        return Due(key=key, at=rows.plain(row)["at"], etag=rows.etag(row))
+        return _due(row)
 
-    def set(self, key: str, at: datetime) -> Due:
+    def set(self, key: str, at: datetime, *, waked: bool = False) -> Due:
         with storage_call(f"upsert of the due row {key}"):
-            saved = self._table.upsert_entity(_row(key, at), mode=UpdateMode.REPLACE)
-        return Due(key=key, at=at, etag=str(saved["etag"]))
+            saved = self._table.upsert_entity(_row(key, at, waked), mode=UpdateMode.REPLACE)
+        return Due(key=key, at=at, waked=waked, etag=str(saved["etag"]))
 
-    def move(self, due: Due | None, key: str, at: datetime | None) -> bool:
+    def move(self, due: Due | None, key: str, at: datetime | None, *, waked: bool = False) -> bool:
         with storage_call(f"move of the due row {key}"):
             try:
-                self._move(due, key, at)
+                self._move(due, key, at, waked)
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
                 return False
         return True
 
-    def _move(self, due: Due | None, key: str, at: datetime | None) -> None:
+    def _move(self, due: Due | None, key: str, at: datetime | None, waked: bool) -> None:
         if due is None:
             if at is not None:
-                self._table.create_entity(_row(key, at))
+                self._table.create_entity(_row(key, at, waked))
             return
         unchanged = MatchConditions.IfNotModified
         if at is None:
             self._table.delete_entity(_partition(key), key, etag=due.etag, match_condition=unchanged)
         else:
-            row = _row(key, at)
+            row = _row(key, at, waked)
             self._table.update_entity(row, mode=UpdateMode.REPLACE, etag=due.etag, match_condition=unchanged)
 
     def due(self, before: datetime) -> Iterable[Due]:
         with storage_call("query of what is due"):
             found = self._table.query_entities("at le @before", parameters={"before": before.astimezone(UTC)})
             for row in found:
-                yield Due(key=row["RowKey"], at=rows.plain(row)["at"], etag=rows.etag(row))
+                yield _due(row)
 
 
 def _partition(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[0]
 
 
-def _row(key: str, at: datetime) -> rows.Row:
-    return rows.keyed(_partition(key), key, {"at": at})
+def _row(key: str, at: datetime, waked: bool) -> rows.Row:
+    return rows.keyed(_partition(key), key, {"at": at, "waked": waked})
+
+
+def _due(row: Mapping[str, Any]) -> Due:
+    values = rows.plain(row)
+    return Due(key=values["RowKey"], at=values["at"], waked=values["waked"], etag=rows.etag(row))

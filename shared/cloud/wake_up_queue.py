@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import math
 from collections.abc import Callable
 
 from azure.storage.queue import QueueClient
@@ -33,9 +34,9 @@ class WakeUpQueue:
     def send(self, key: str, delay_seconds: float = 0.0) -> None:
         # The host merges the body's members into the trigger's metadata: "look" collides with none of it.
         with storage_call(f"wake-up for {key}"):
-            self._queue.send_message(
-                json.dumps({"look": key}), visibility_timeout=max(0, round(delay_seconds)), time_to_live=-1
-            )
+            # Whole seconds, and never before its time: a look that comes too early finds nothing to do yet.
+            seconds = max(0, math.ceil(delay_seconds))
+            self._queue.send_message(json.dumps({"look": key}), visibility_timeout=seconds, time_to_live=-1)
 
     def drain_poisoned(self, revive: Callable[[str], None]) -> list[str]:
         keys: list[str] = []

@@ -305,7 +305,10 @@ def test_a_due_row_is_moved_only_by_who_read_it_last(ledger: Ledger) -> None:
     assert ledger.due.get("lane:a").at == T0 + timedelta(hours=1)
     assert ledger.due.move(ledger.due.get("lane:a"), "lane:a", None) is True
     assert ledger.due.get("lane:a") is None
-    assert ledger.due.move(None, "lane:a", T0) is True
+    assert ledger.due.move(None, "lane:a", T0, waked=True) is True
+    assert [(d.at, d.waked) for d in ledger.due.due(T0)] == [(T0, True)]
+    assert ledger.due.set("lane:a", T0).waked is False
+    assert ledger.due.get("lane:a").waked is False
 
 
 def test_what_is_due_before_a_time_is_found_over_all_partitions(ledger: Ledger) -> None:

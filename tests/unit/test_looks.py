@@ -122,6 +122,23 @@ def test_the_sweep_wakes_what_is_due_before_the_next_sweep_at_its_time(desk: Des
     assert sorted(desk.wake_ups.sent) == [("lane:late", 0.0), ("lane:soon", 100.0)]
 
 
+def test_the_sweep_sends_no_second_wake_up_for_one_that_is_under_way(desk: Desk) -> None:
+    desk.scheduler.reschedule(None, "lane:a", T0 + 60 * SECOND)  # with a wake-up
+    desk.scheduler.reschedule(None, "lane:b", T0 + timedelta(minutes=7))  # longer than a sweep: without
+    desk.wake_ups.sent.clear()
+    assert desk.scheduler.sweep() == 0
+    desk.clock.advance(timedelta(minutes=5))
+    assert desk.scheduler.sweep() == 2
+    assert sorted(desk.wake_ups.sent) == [("lane:a", 0.0), ("lane:b", 120.0)]  # overdue; due before the next sweep
+
+
+@pytest.mark.parametrize(("early", "sent"), [(0.3, 1), (2.0, 1), (3.0, 0), (60.0, 0)])
+def test_a_look_that_came_a_moment_too_early_is_made_up_for(desk: Desk, early: float, sent: int) -> None:
+    due = desk.due.set("lane:a", T0 + timedelta(seconds=early), waked=True)
+    desk.scheduler.reschedule(due, "lane:a", due.at)  # the look finds that it has to wait just until then
+    assert desk.wake_ups.sent == [("lane:a", early + 2)] * sent  # later by the most that clocks may differ
+
+
 @pytest.mark.parametrize(
     ("text", "known"),
     [
