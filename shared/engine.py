@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from shared import telemetry
@@ -21,7 +21,7 @@ from shared.lanes import (
     Wait,
     decide,
 )
-from shared.looks import Scheduler, is_key, lane_key
+from shared.looks import LATER, Scheduler, is_key, lane_key
 from shared.ports import Clock, DataFactory, Due, LaneChange, Lanes, Manifests, Permits, Recent
 from shared.reactions import PipelineAction, Reaction, State, entry_of, reaction_id
 from shared.rules import Rule, Rules
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 STEPS_AT_MOST: Final = 200
 """Steps of one look. One that is not done by then goes on in another look, LATER."""
-LATER: Final = timedelta(seconds=30)
 KNOWN_CHECK: Final = 42
 """So few pending events are checked against the taken ones before a decision; more only when they are taken."""
 _COUNT: Final = "\N{SYMBOL FOR NULL}count\N{SYMBOL FOR NULL}"

@@ -14,7 +14,7 @@ from typing import Final
 
 from shared import telemetry
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
-from shared.looks import Scheduler, factory_key, lane_key
+from shared.looks import LATER, Scheduler, factory_key, lane_key
 from shared.ports import Clock, DataFactory, Due, Lanes, Permit, Permits, Resource, Run
 from shared.runs import QUERY_PADDING, Observed, PipelineRuns
 
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 OVERLAP: Final = timedelta(minutes=10)
 """How far each query reaches back behind the one before: runs may show up late."""
 UNSEEN_LOOKS: Final = 3
-LATER: Final = timedelta(seconds=30)
 
 LookAtLane = Callable[[str, Due | None, Observed | None], None]
 

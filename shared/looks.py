@@ -24,6 +24,8 @@ _FACTORY_NAME: Final = re.compile(r"[A-Za-z0-9-]{3,63}")
 SOON: Final = timedelta(seconds=1)
 SKEW: Final = timedelta(seconds=2)
 """By how much the queue's clock may be ahead of ours."""
+LATER: Final = timedelta(seconds=30)
+"""When a look that could not be finished, or a factory that could not be asked, is looked at again."""
 INLINE_AT_ONCE: Final = 4
 INLINE_SECONDS: Final = 5.0
 

@@ -163,19 +163,7 @@ def test_a_claim_that_another_process_continues_keeps_to_its_limit() -> None:
     world = World(rules=WINDOW.replace("max-wait: 10m", "max-wait: 10m, max-events: 60"))
     for path in burst(150):
         world.deliver(landed(path))
-    commits = 0
-
-    def die(_number: int, what: str) -> None:
-        nonlocal commits
-        commits += what == "commit"
-        if what == "commit" and commits == 2:  # the first opened the claim, with 48 events
-            raise Died
-
-    world.storage.before_call = die
-    with pytest.raises(Died):
-        world.look_when_due()
-    world.storage.before_call = lambda _number, _what: None
-    world.restart()
+    dying_in_the_claim(world)
     run_to_the_end(world)
     assert [r.events for r in world.reactions()] == [60, 60, 30]
 
