@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import azure.functions as func
 
 from shared import wiring
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, TargetBusy, TargetRefused, TargetUnavailable
 from shared.queries import DAYS_AT_MOST
 from shared.reactions import State
 
@@ -48,6 +48,20 @@ def show_reaction(req: func.HttpRequest) -> func.HttpResponse:
     found = wiring.app().queries.reaction(reaction_id)
     if found is None:
         return _answer({"error": f"there is no reaction {reaction_id!r}"}, status=404)
+    return _answer(found)
+
+
+@blueprint.function_name("show_model")
+@blueprint.route("models/{name}/{version}", methods=["GET"])
+def show_model(req: func.HttpRequest) -> func.HttpResponse:
+    """One registered model: the files, events and runs behind it, what was decided about it, where it is live."""
+    name, version = req.route_params.get("name", ""), req.route_params.get("version", "")
+    try:
+        found = wiring.app().queries.model(name, version)
+    except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+        return _answer({"error": f"the workspace does not tell of model {name}:{version}: {error}"}, status=502)
+    if found is None:
+        return _answer({"error": f"there is no model {name}:{version}"}, status=404)
     return _answer(found)
 
 

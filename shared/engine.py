@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from shared import telemetry
+from shared.claims import Claims, chunks, new_head
+from shared.decisions import decide
 from shared.errors import AlreadyTaken, Stale
 from shared.following import FollowedFactory
-from shared.lanes import (
-    Claim,
-    Head,
-    Lane,
-    PendingEvent,
-    Skip,
-    Start,
-    Wait,
-    decide,
-)
+from shared.lanes import Lane, Replace, Skip, Start, Wait
 from shared.looks import LATER, Scheduler, is_key, lane_key
-from shared.ports import Clock, DataFactory, Due, LaneChange, Lanes, Manifests, Permits, Recent
-from shared.reactions import PipelineAction, Reaction, State, entry_of, reaction_id
+from shared.outbox import Outbox
+from shared.ports import (
+    Clock,
+    DataFactory,
+    Due,
+    LaneChange,
+    Lanes,
+    Manifests,
+    Notifier,
+    Permits,
+    Recent,
+    Workspace,
+)
+from shared.reactions import Action, DeployAction, PipelineAction, Reaction, reaction_id
+from shared.rollouts.candidates import Standing
+from shared.rollouts.mover import Rollouts
+from shared.rollouts.standing import standing_of
 from shared.rules import Rule, Rules
-from shared.runs import Observed, PipelineRuns, Step
+from shared.runs import PipelineRuns
+from shared.steps import Mover, Observed, Step, Steps
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +42,6 @@ STEPS_AT_MOST: Final = 200
 """Steps of one look. One that is not done by then goes on in another look, LATER."""
 KNOWN_CHECK: Final = 42
 """So few pending events are checked against the taken ones before a decision; more only when they are taken."""
-_COUNT: Final = "\N{SYMBOL FOR NULL}count\N{SYMBOL FOR NULL}"
 
 
 class Engine:
@@ -48,25 +56,33 @@ class Engine:
         recent: Recent,
         manifests: Manifests,
         factory: DataFactory,
+        workspace: Workspace,
+        notifier: Notifier | None,
         clock: Clock,
         scheduler: Scheduler,
     ) -> None:
         self._rules = rules
         self._lanes = lanes
-        self._recent = recent
-        self._manifests = manifests
         self._factory = factory
+        self._workspace = workspace
         self._clock = clock
         self._scheduler = scheduler
+        self._outbox = Outbox(lanes=lanes, notifier=notifier, clock=clock)
+        self._claims = Claims(lanes=lanes, recent=recent, manifests=manifests, clock=clock, revision=rules.revision)
+        steps = Steps(lanes=lanes, recent=recent, clock=clock)
         self._runs = PipelineRuns(
             lanes=lanes,
             permits=permits,
-            recent=recent,
             manifests=manifests,
             factory=factory,
+            workspace=workspace,
             clock=clock,
+            steps=steps,
             follow=self._make_sure_of_a_look,
+            look_soon=lambda lane: scheduler.bring_forward(lane_key(lane), clock.now()),
         )
+        self._rollouts = Rollouts(lanes=lanes, permits=permits, workspace=workspace, clock=clock, steps=steps)
+        self._movers: Mapping[type[Action], Mover] = {PipelineAction: self._runs, DeployAction: self._rollouts}
         self._followed = FollowedFactory(
             lanes=lanes,
             permits=permits,
@@ -125,32 +141,46 @@ class Engine:
 
     def _step(self, lane: Lane, observed: Observed) -> tuple[bool, datetime | None]:
         """One step. (True, when to look again) once there is nothing more to do now."""
-        head, running_until = lane.head, None
+        head = lane.head
         if head is not None and head.claim is not None:
-            self._continue_claim(lane, head, head.claim)
+            self._claims.go_on(lane, head, head.claim, self._reaction(lane.id, head.claim.seq))
             return False, None
+        running = None
         if head is not None and head.running is not None:
-            reaction = self._reaction(lane.id, head.running)
-            after = self._runs.advance(Step(head=head, reaction=reaction), observed)
-            if after.reaction.final:
+            running = self._advance(Step(head=head, reaction=self._reaction(lane.id, head.running)), observed)
+            if running.reaction.final:
                 return False, None  # read again: what came while it ran is decided by what is saved now
-            running_until = after.reaction.next_look
         if head is not None and 0 < len(lane.pending) <= KNOWN_CHECK:
             known = self._lanes.taken(lane.id, [e.id for e in lane.pending])
             if known:
                 raise AlreadyTaken(known)
+        return self._act(lane, running, observed)
+
+    def _act(self, lane: Lane, running: Step | None, observed: Observed) -> tuple[bool, datetime | None]:
+        """Carries out what is decided about the pending events."""
         rule = self._rule(lane)
-        decision = decide(rule, lane, self._rules.revision, self._clock.now())
+        reaction = running.reaction if running is not None else None
+        standing = standing_of(self._workspace, rule, lane, reaction)
+        decision = decide(rule, lane, self._rules.revision, self._clock.now(), standing)
         if isinstance(decision, Start) and rule is not None:
-            return self._start(lane, rule, decision, observed)
+            return self._start(lane, rule, decision, standing, observed)
         if isinstance(decision, Skip):
             self._skip(lane, decision)
             return False, None
+        if isinstance(decision, Replace) and running is not None:
+            self._rollouts.supersede(running, decision.reason)
+            return False, None
         until = decision.until if isinstance(decision, Wait) else None
-        return True, min((t for t in (until, running_until) if t is not None), default=None)
+        due = (until, reaction.next_look if reaction is not None else None, self._outbox.empty(lane))
+        return True, min((at for at in due if at is not None), default=None)
 
-    def _start(self, lane: Lane, rule: Rule, decision: Start, observed: Observed) -> tuple[bool, datetime | None]:
-        after = self._runs.advance(self._claim(lane, rule, decision), observed)
+    def _advance(self, step: Step, observed: Observed) -> Step:
+        return self._movers[type(step.reaction.action)].advance(step, observed)
+
+    def _start(
+        self, lane: Lane, rule: Rule, decision: Start, standing: Standing | None, observed: Observed
+    ) -> tuple[bool, datetime | None]:
+        after = self._advance(self._claims.claim(lane, rule, decision, standing), observed)
         left = len(lane.pending) > len(decision.events)
         if after.reaction.final or left:
             return False, None
@@ -167,119 +197,9 @@ class Engine:
         return self._rules.rules.get(name)
 
     def _skip(self, lane: Lane, decision: Skip) -> None:
-        head = replace(lane.head or self._new_head(decision.events[0]), revision=self._rules.revision)
-        for part in _chunks(decision.events, LaneChange(head=head).capacity()):
+        head = replace(lane.head or new_head(decision.events[0], self._rules.revision), revision=self._rules.revision)
+        for part in chunks(decision.events, LaneChange(head=head).capacity()):
             change = LaneChange(head=head, take=part, skipped=decision.reason, at=self._clock.now())
             head = self._lanes.commit(lane.id, change).head or head
         facts = {"lane": lane.id, "rule": head.rule, "reason": decision.reason, "events": len(decision.events)}
         telemetry.record(logger, "events_skipped", facts)
-
-    def _new_head(self, event: PendingEvent) -> Head:
-        return Head(rule=event.rule, key=event.key, revision=self._rules.revision)
-
-    # --- claiming a batch ---------------------------------------------------------------------------------------------
-
-    def _claim(self, lane: Lane, rule: Rule, decision: Start) -> Step:
-        now = self._clock.now()
-        head = lane.head or self._new_head(decision.events[0])
-        seq = head.seq + 1
-        reaction = self._new_reaction(reaction_id(lane.id, seq), rule, decision, now)
-        head = replace(head, seq=seq, claimed=now, ended=None, revision=self._rules.revision)
-        change = LaneChange(head=head, reaction=reaction, history=(entry_of(reaction),))
-        if len(decision.events) <= change.capacity():
-            head = replace(head, running=seq)
-            return self._close_claim(lane.id, head, reaction, decision.events, now, opening=True)
-        first = decision.events[: change.capacity()]
-        room = rule.collect.max_events
-        claim = Claim(seq=seq, room=None if room is None else room - len(first))
-        opened = replace(
-            change,
-            head=replace(head, claim=claim),
-            reaction=replace(reaction, events=len(first)),
-            take=first,
-            taken_by=seq,
-            at=now,
-        )
-        saved = self._lanes.commit(lane.id, opened)
-        rest = replace(lane, head=saved.head, pending=decision.events[len(first) :])
-        return self._continue_claim(rest, saved.head or head, claim)
-
-    def _continue_claim(self, lane: Lane, head: Head, claim: Claim) -> Step:
-        """Moves the rest of a batch that one transaction does not hold. Whoever looks at the lane goes on with it."""
-        reaction, now = self._reaction(lane.id, claim.seq), self._clock.now()
-        # What came after the batch was decided on is for the next decision, which may be to skip it.
-        of_batch = [e for e in lane.pending if head.claimed is None or e.accepted <= head.claimed]
-        pending = sorted(of_batch, key=lambda e: (e.accepted, e.id))[: claim.room]
-        *parts, last = _chunks(pending, LaneChange(head=head, reaction=reaction).capacity())
-        for part in parts:
-            room = None if claim.room is None else claim.room - len(part)
-            claim = replace(claim, room=room)
-            change = LaneChange(
-                head=replace(head, claim=claim),
-                reaction=replace(reaction, events=reaction.events + len(part)),
-                take=part,
-                taken_by=claim.seq,
-                at=now,
-            )
-            saved = self._lanes.commit(lane.id, change)
-            head, reaction = saved.head or head, saved.reaction or reaction
-        return self._close_claim(lane.id, replace(head, claim=None, running=claim.seq), reaction, last, now)
-
-    def _close_claim(
-        self,
-        lane: str,
-        head: Head,
-        reaction: Reaction,
-        events: Sequence[PendingEvent],
-        now: datetime,
-        *,
-        opening: bool = False,
-    ) -> Step:
-        count = len(events) if opening else reaction.events + len(events)
-        parameters = {k: v.replace(_COUNT, str(count)) for k, v in reaction.action.parameters.items()}
-        reaction = replace(reaction, events=count, action=replace(reaction.action, parameters=parameters))
-        change = LaneChange(
-            head=head,
-            reaction=reaction,
-            history=(entry_of(reaction),) if opening else (),
-            take=events,
-            taken_by=reaction.seq,
-            at=now,
-        )
-        saved = self._lanes.commit(lane, change)
-        self._recent.put(reaction)
-        facts = {"reason": reaction.reason, "events": count, **reaction.log_context()}
-        telemetry.record(logger, "reaction_pending", facts)
-        return Step(head=saved.head or head, reaction=saved.reaction or reaction)
-
-    def _new_reaction(self, new_id: str, rule: Rule, decision: Start, now: datetime) -> Reaction:
-        match = rule.match(decision.events[0].event)
-        captures: Mapping[str, str] = match.captures if match is not None else {}
-        url = self._manifests.url(new_id)
-        values = {**captures, "manifest": url, "reaction_id": new_id, "count": _COUNT}
-        action = PipelineAction(
-            pipeline=rule.action.pipeline,
-            parameters={name: template.render(values) for name, template in rule.action.with_.items()},
-            timeout=rule.timeout,
-            attempts=rule.retry.attempts,
-            backoff=rule.retry.backoff,
-            needs_manifest=any("manifest" in t.placeholders for t in rule.action.with_.values()),
-        )
-        return Reaction(
-            id=new_id,
-            rule=rule.name,
-            key=decision.events[0].key,
-            revision=self._rules.revision.to_text(),
-            state=State.PENDING,
-            reason=decision.reason,
-            action=action,
-            created=now,
-            changed=now,
-            events=0,
-            manifest_url=url if action.needs_manifest else None,
-        )
-
-
-def _chunks(events: Sequence[PendingEvent], size: int) -> list[tuple[PendingEvent, ...]]:
-    """Parts of at most `size` events; one empty part where there are none."""
-    return [tuple(events[i : i + size]) for i in range(0, max(len(events), 1), size)]

@@ -16,7 +16,8 @@ from shared import telemetry
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.looks import LATER, Scheduler, factory_key, lane_key
 from shared.ports import Clock, DataFactory, Due, Lanes, Permit, Permits, Resource, Run
-from shared.runs import QUERY_PADDING, Observed, PipelineRuns
+from shared.runs import QUERY_PADDING, PipelineRuns
+from shared.steps import Observed
 
 logger = logging.getLogger(__name__)
 

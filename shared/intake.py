@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from shared import events, telemetry
-from shared.events import Event, FileLanded, Reason, Refused
+from shared.events import Event, FileLanded, ModelRegistered, Reason, Refused
 from shared.lanes import PendingEvent, lane_id
 from shared.looks import Scheduler, lane_key
+from shared.models import REACTION_TAG, ModelRef
 from shared.ports import Clock, Due, Lake, Lanes, Recent
+from shared.reactions import MODEL_REGISTERED, HistoryEntry
 from shared.rules import Match, Rule, Rules
 
 logger = logging.getLogger(__name__)
@@ -86,6 +88,8 @@ class Intake:
             revision=self._rules.revision,
         )
         new = self._lanes.add_event(lane, pending)
+        if isinstance(event, ModelRegistered):
+            self._link_back(event, pending.id)
         facts = {"event": event.event_id, "rule": rule.name, "key": match.key}
         telemetry.record(logger, "event_accepted" if new else "event_known", facts)
         # A known event needs its look as well: the first delivery may have died before it made sure of one.
@@ -96,6 +100,25 @@ class Intake:
         due = self._scheduler.set_due(key, now)
         if not self._look_now(lane, due):
             self._scheduler.wake(key)
+
+    def _link_back(self, model: ModelRegistered, key: str) -> None:
+        """The reaction whose run registered the model is told, so that the way forward can be seen from there.
+
+        However often it is told: the line has a key. A tag may say anything, and is only believed of what is there.
+        """
+        trained_by = model.tags.get(REACTION_TAG, "")
+        if self._lanes.reaction(trained_by) is None:
+            return
+        ref = ModelRef(name=model.name, version=model.version)
+        entry = HistoryEntry(
+            at=model.time,
+            what=MODEL_REGISTERED,
+            reason=f"its run registered model {ref}",
+            attempt=int(attempt) if (attempt := model.tags.get("relearn_attempt", "")).isdecimal() else 1,
+            run_id=f"{model.source}/models/{model.name}/versions/{model.version}",
+            key=key,
+        )
+        self._lanes.add_history(trained_by, entry)
 
 
 def _unmatched(event: Event) -> Refused:

@@ -1,8 +1,8 @@
-"""What the engine needs of the outside: the ledger's tables, wake-ups, manifests, the lake, the factory, the clock."""
+"""What the engine needs of the outside: ledger, wake-ups, manifests, lake, factory, workspace, notifier, clock."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +10,11 @@ from typing import Protocol
 
 from shared.events import Refused
 from shared.lanes import Head, Lane, PendingEvent, SkipReason, TakenEvent
+from shared.models import Endpoint, ModelRef, ModelVersion
+from shared.notifications import Notification
 from shared.reactions import HistoryEntry, Job, Reaction
+from shared.rollouts.smoke import Answer
+from shared.rules import Serving
 
 
 class Clock(Protocol):
@@ -28,6 +32,7 @@ class LaneChange:
         taken_by: the reaction (its number) that takes them; None if they are skipped for `skipped`.
         reaction: to be saved, by the same rule as the head.
         history: lines to be added for `reaction`.
+        tell: notifications that stay in the lane's outbox until they are published.
     """
 
     head: Head | None = None
@@ -37,10 +42,11 @@ class LaneChange:
     at: datetime | None = None
     reaction: Reaction | None = None
     history: Sequence[HistoryEntry] = ()
+    tell: Sequence[Notification] = ()
 
     def capacity(self) -> int:
         """How many events still fit: a transaction has 100 operations, and moving an event takes two."""
-        others = (self.head is not None) + (self.reaction is not None) + len(self.history)
+        others = (self.head is not None) + (self.reaction is not None) + len(self.history) + len(self.tell)
         return (100 - others) // 2
 
 
@@ -79,11 +85,20 @@ class Lanes(Protocol):
     def history(self, reaction_id: str) -> list[HistoryEntry]:
         """The reaction's history, oldest first."""
 
-    def add_history(self, reaction_id: str, entry: HistoryEntry) -> None:
-        """Adds a line that changes no state (something noticed after the end, for instance)."""
+    def add_history(self, reaction_id: str, entry: HistoryEntry, tell: Sequence[Notification] = ()) -> None:
+        """Adds a line that changes no state (something noticed after the end, for instance), and what it is told with.
+
+        A line with a key of its own is added once, however often this is called.
+        """
+
+    def told(self, lane: str, notification_ids: Iterable[str]) -> None:
+        """Takes published notifications out of the lane's outbox."""
 
     def events_of(self, reaction_id: str) -> list[TakenEvent]:
         """The events the reaction took, in the order they were accepted."""
+
+    def find_event(self, lane: str, event_id: str) -> PendingEvent | TakenEvent | None:
+        """One event of the lane, pending or what became of it; None if it never came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +162,12 @@ class Permits(Protocol):
 
     def hold(self, resource: str, permit: Permit) -> None:
         """Idempotent: a reaction holds one permit of a resource, however often it asks."""
+
+    def acquire(self, resource: str, permit: Permit, limit: int) -> Sequence[Permit]:
+        """Holds a permit if that is within the limit: granted by an ETag write on the resource's head.
+
+        Idempotent. Gives nothing where the permit is held now; else the permits of others that fill the resource.
+        """
 
     def release(self, resource: str, reaction_id: str) -> None:
         """Idempotent."""
@@ -261,3 +282,73 @@ class DataFactory(Protocol):
 
     def jobs_of(self, run_id: str, after: datetime, before: datetime) -> tuple[Job, ...]:
         """The jobs a run started by Web activities that began between two times, in the order they were started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDeployment:
+    """A deployment to be made on an online endpoint, without any traffic."""
+
+    endpoint: str
+    name: str
+    model: ModelRef
+    serving: Serving
+    tags: Mapping[str, str]
+
+
+class Workspace(Protocol):
+    """One machine learning workspace.
+
+    Every method raises TargetBusy (429, or 409: an update is under way) or TargetRefused (another 4xx); the reading
+    ones raise TargetUnavailable where there was no usable answer.
+    """
+
+    def endpoint(self, name: str) -> Endpoint | None: ...
+
+    def model(self, ref: ModelRef) -> ModelVersion | None: ...
+
+    def live_model(self, endpoint: str) -> ModelVersion | None:
+        """The model that the endpoint's most used deployment serves; None where nothing is live.
+
+        TargetRefused (404) where there is no such endpoint.
+        """
+
+    def create_deployment(self, wanted: NewDeployment) -> None:
+        """Asks for a deployment by its name, which makes asking twice the same as once.
+
+        Raises:
+            InDoubt: it may or may not have been accepted.
+        """
+
+    def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
+        """Asks for these shares, in per cent, and none for any other deployment.
+
+        Raises:
+            InDoubt: it may or may not have been accepted.
+        """
+
+    def delete_deployment(self, endpoint: str, deployment: str) -> None:
+        """Asks for its removal. One that is gone is no error.
+
+        Raises:
+            InDoubt: it may or may not have been accepted.
+        """
+
+    def failure(self, endpoint: str, deployment: str) -> str:
+        """Why a deployment could not be made: AML's own error, and the end of its log."""
+
+    def score(self, endpoint: Endpoint, deployment: str, request: str) -> Answer:
+        """Sends a scoring request to one deployment, whatever its traffic.
+
+        Raises:
+            TargetUnavailable: no answer came in time.
+        """
+
+
+class Notifier(Protocol):
+    def publish(self, notifications: Sequence[Notification]) -> None:
+        """Publishes them to whoever wants to know.
+
+        Raises:
+            TargetBusy, TargetUnavailable: not now; they are published later.
+            TargetRefused: never.
+        """

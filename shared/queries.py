@@ -1,27 +1,41 @@
-"""What people and tools may ask: reactions as lists, one with its whole story, and what was refused."""
+"""What people and tools may ask: reactions as lists, one with its whole story, a model's, and what was refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from shared.events import FileLanded
-from shared.lanes import TakenEvent
-from shared.ports import Lanes, Recent
-from shared.reactions import HistoryEntry, Reaction, State
+from shared import lineage
+from shared.events import model_key
+from shared.lanes import PendingEvent, TakenEvent, lane_id
+from shared.lineage import EVENTS_SHOWN, Json
+from shared.models import REACTION_TAG, ModelRef
+from shared.ports import Lanes, Recent, Workspace
+from shared.reactions import Action, DeployAction, HistoryEntry, Reaction, State, reaction_id
+from shared.rules import DeployModel, Rules
 
-EVENTS_SHOWN: Final = 1000
 DAYS_AT_MOST: Final = 30
-
-Json = dict[str, object]
 
 
 class Queries:
-    def __init__(self, *, lanes: Lanes, recent: Recent, factory_id: str) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: Lanes,
+        recent: Recent,
+        workspace: Workspace,
+        rules: Rules,
+        factory_id: str,
+        workspace_id: str,
+    ) -> None:
         self._lanes = lanes
         self._recent = recent
+        self._workspace = workspace
         self._factory_id = factory_id
+        self._workspace_id = workspace_id
+        actions = [(rule.name, rule.action) for rule in rules.rules.values()]
+        self._deploying = [(name, action.endpoint) for name, action in actions if isinstance(action, DeployModel)]
 
     def reactions(
         self,
@@ -35,8 +49,8 @@ class Queries:
         """Reactions created in the last days, newest first, each as it is now: the list itself may lag behind."""
         listed: list[Json] = []
         for back in range(days):
-            for reaction_id, _ in self._recent.reactions(now - timedelta(days=back)):
-                reaction = self._lanes.reaction(reaction_id)
+            for listed_id, _ in self._recent.reactions(now - timedelta(days=back)):
+                reaction = self._lanes.reaction(listed_id)
                 if reaction is None or (rule or reaction.rule) != reaction.rule:
                     continue
                 if state in (None, reaction.state):
@@ -51,16 +65,71 @@ class Queries:
         if reaction is None:
             return None
         events = self._lanes.events_of(reaction_id)
+        history = self._lanes.history(reaction_id)
         return {
             **summary(reaction),
             "revision": reaction.revision,
-            "history": [_history(entry) for entry in self._lanes.history(reaction_id)],
+            "history": [_history(entry) for entry in history],
             "events": [_event(taken) for taken in events[:EVENTS_SHOWN]],
             "events_left_out": max(0, len(events) - EVENTS_SHOWN),
             "manifest": reaction.manifest_url,
             "run": self._run(reaction),
-            "lineage": self._lineage(reaction, events),
+            "lineage": lineage.of_reaction(reaction, events, history),
         }
+
+    def model(self, name: str, version: str) -> Json | None:
+        """A registered model: where it comes from, what was decided about it, where it is live. None if there is none.
+
+        Raises:
+            TargetBusy, TargetUnavailable, TargetRefused: the workspace does not tell.
+        """
+        found = self._workspace.model(ModelRef(name=name, version=version))
+        if found is None:
+            return None
+        training = self._lanes.reaction(found.tags.get(REACTION_TAG, ""))
+        trained = self._chain(training) if training is not None else None
+        rollouts, live_on = list(self._rollouts(found.ref)), list(self._live_on(found.ref))
+        return {
+            "name": name,
+            "version": version,
+            "created": _text(found.created),
+            "archived": found.archived,
+            "tags": dict(found.tags),
+            "properties": dict(found.properties),
+            "lineage": lineage.of_model(found, trained, rollouts, live_on),
+        }
+
+    def _chain(self, reaction: Reaction) -> Json:
+        return lineage.of_reaction(reaction, self._lanes.events_of(reaction.id), self._lanes.history(reaction.id))
+
+    def _rollouts(self, ref: ModelRef) -> Iterator[Json]:
+        """What each rule that deploys models has made of this one."""
+        key = model_key(self._workspace_id, ref.name, ref.version)
+        for rule, endpoint in self._deploying:
+            lane = lane_id(rule, endpoint)
+            event = self._lanes.find_event(lane, key)
+            if event is not None:
+                yield {"rule": rule, "endpoint": endpoint, **self._fate(lane, event)}
+
+    def _fate(self, lane: str, event: PendingEvent | TakenEvent) -> Json:
+        if isinstance(event, PendingEvent):
+            return {"state": "waiting", "since": _text(event.accepted)}
+        if event.reaction is None:
+            return {"state": "skipped", "reason": str(event.skipped), "at": _text(event.at)}
+        reaction = self._lanes.reaction(reaction_id(lane, event.reaction))
+        return {"reaction": reaction_id(lane, event.reaction)} if reaction is None else _brief(reaction)
+
+    def _live_on(self, ref: ModelRef) -> Iterator[Json]:
+        for endpoint in dict.fromkeys(endpoint for _, endpoint in self._deploying):
+            found = self._workspace.endpoint(endpoint)
+            for deployment in found.deployments if found is not None else ():
+                if found is not None and deployment.model == ref:
+                    yield {
+                        "endpoint": endpoint,
+                        "deployment": deployment.name,
+                        "traffic": found.share(deployment.name),
+                        "reaction": deployment.reaction,
+                    }
 
     def refused(self) -> Json:
         counts, last = self._recent.refused()
@@ -81,32 +150,35 @@ class Queries:
     def _run(self, reaction: Reaction) -> Json:
         action = reaction.action
         return {
-            "kind": "pipeline",
-            "factory": self._factory_id,
-            "pipeline": action.pipeline,
-            "parameters": dict(action.parameters),
+            **self._target(action, reaction),
             "id": reaction.run_id,
             "attempt": reaction.attempt,
             "attempts": action.attempts,
             "accepted": _text(reaction.accepted),
             "timeout_seconds": action.timeout.total_seconds(),
-            "jobs": _jobs(reaction),
         }
 
-    def _lineage(self, reaction: Reaction, events: Iterable[TakenEvent]) -> Json:
-        """The chain as links: from each file to the reaction to the run to its jobs, and back."""
-        files = [
-            {"account": e.account, "container": e.container, "path": e.path, "etag": e.etag, "event_id": e.event_id}
-            for e in (taken.pending.event for taken in events)
-            if isinstance(e, FileLanded)
-        ]
-        stamp = {"reaction_id": reaction.id, "attempt": str(reaction.attempt)}
+    def _target(self, action: Action, reaction: Reaction) -> Json:
+        if not isinstance(action, DeployAction):
+            return {
+                "kind": "pipeline",
+                "factory": self._factory_id,
+                "pipeline": action.pipeline,
+                "parameters": dict(action.parameters),
+                "jobs": lineage.jobs(reaction),
+            }
+        rollout = reaction.rollout
+        previous = rollout.previous_model if rollout is not None else None
         return {
-            "files": files[:EVENTS_SHOWN],
-            "reaction": reaction.id,
-            "rule": reaction.rule,
-            "pipeline_run": {"pipeline": reaction.action.pipeline, "run_id": reaction.run_id, "stamp": stamp},
-            "jobs": _jobs(reaction),
+            "kind": "rollout",
+            "workspace": self._workspace_id,
+            "endpoint": action.endpoint,
+            "deployment": action.deployment,
+            "model": lineage.of_ref(action.model),
+            "phase": str(rollout.phase) if rollout is not None else None,
+            "previous_deployment": rollout.previous if rollout is not None else None,
+            "previous_model": lineage.of_ref(previous) if previous is not None else None,
+            "promoted": _text(rollout.promoted) if rollout is not None else None,
         }
 
 
@@ -126,8 +198,8 @@ def summary(reaction: Reaction) -> Json:
     }
 
 
-def _jobs(reaction: Reaction) -> list[Json]:
-    return [{"run_id": j.run_id, "name": j.name, "url": j.url, "status": j.status} for j in reaction.jobs]
+def _brief(reaction: Reaction) -> Json:
+    return {"reaction": reaction.id, "state": str(reaction.state), "reason": reaction.reason}
 
 
 def _history(entry: HistoryEntry) -> Json:
@@ -142,14 +214,13 @@ def _history(entry: HistoryEntry) -> Json:
 
 def _event(taken: TakenEvent) -> Json:
     event = taken.pending.event
-    path = {"container": event.container, "path": event.path} if isinstance(event, FileLanded) else {}
     return {
         "key": taken.pending.id,
         "event_id": event.event_id,
         "subject": event.subject,
         "time": _text(event.time),
         "accepted": _text(taken.pending.accepted),
-        **path,
+        **lineage.details(event),
     }
 
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from shared.errors import RelearnError
+from shared.models import ModelRef
+from shared.rules import Gate, Serving
 
 
 class State(StrEnum):
@@ -25,6 +27,9 @@ class State(StrEnum):
     SUPERSEDED = "superseded"
     ROLLED_BACK = "rolled-back"
 
+
+MODEL_REGISTERED: Final = "model-registered"
+"""In a history: a model that the reaction's run registered; the line's run is the model's address."""
 
 _ADDRESS: Final = re.compile(r"(?P<lane>[0-9a-f]{24})-(?P<seq>[1-9][0-9]{0,7})")
 _ENDS_EARLY: Final = frozenset({State.FAILED, State.CANCELLED, State.REFUSED, State.SUPERSEDED})
@@ -65,6 +70,88 @@ class PipelineAction:
     attempts: int
     backoff: timedelta
     needs_manifest: bool
+
+    @property
+    def live_endpoints(self) -> tuple[str, ...]:
+        """Endpoints whose live model a parameter is still to name: that is settled when the first attempt starts."""
+        found = (_LIVE_MARK.findall(value) for value in self.parameters.values())
+        return tuple(dict.fromkeys(endpoint for endpoints in found for endpoint in endpoints))
+
+    def with_live(self, models: Mapping[str, str]) -> PipelineAction:
+        """The action with the live model's address, by endpoint, in place of each mark."""
+        settled = {k: _LIVE_MARK.sub(lambda found: models[found[1]], v) for k, v in self.parameters.items()}
+        return replace(self, parameters=settled)
+
+
+def live_mark(endpoint: str) -> str:
+    """Stands in a parameter for the model that will be live on the endpoint when the reaction starts."""
+    return f"\ue000live:{endpoint}\ue000"
+
+
+_LIVE_MARK: Final = re.compile("\ue000live:([^\ue000]+)\ue000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployAction:
+    """The `deploy-model` of a rule with the version it is about, fixed when the reaction is made.
+
+    Attributes:
+        model_created: AML's time of the registration, by which a newer version is known.
+        deployment: the name of the deployment to make.
+        smoke_test: the text of the request.
+    """
+
+    endpoint: str
+    model: ModelRef
+    model_created: datetime
+    deployment: str
+    smoke_test: str
+    serving: Serving
+    gate: Gate | None
+    keep_previous: timedelta
+    timeout: timedelta
+    attempts: int
+    backoff: timedelta
+
+
+Action = PipelineAction | DeployAction
+
+
+class Phase(StrEnum):
+    """How far a running rollout is. Up to `smoke-test` production has not been touched."""
+
+    CREATING = "creating"
+    SMOKE_TEST = "smoke-test"
+    TRAFFIC = "traffic"
+    RETIRING = "retiring"
+    """All traffic goes to the new deployment; the one before is kept for a while, then removed."""
+    REMOVING = "removing"
+    """It was not to be: the new deployment is removed, and then the reaction ends as `ends`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """What a rollout has to remember between looks.
+
+    Attributes:
+        previous: the deployment that was live when the gate decided, and what it serves; None where nothing was live.
+        tries: smoke tests without a clear answer.
+        promoted: since when all traffic goes to the new deployment.
+        ends: where `removing` leads, and why.
+    """
+
+    phase: Phase
+    previous: str | None = None
+    previous_model: ModelRef | None = None
+    tries: int = 0
+    promoted: datetime | None = None
+    ends: State | None = None
+    why: str = ""
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether a newer version may still take this one's place without production noticing."""
+        return self.phase in {Phase.CREATING, Phase.SMOKE_TEST}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +197,7 @@ class Reaction:
     revision: str
     state: State
     reason: str
-    action: PipelineAction
+    action: Action
     created: datetime
     changed: datetime
     events: int
@@ -125,6 +212,7 @@ class Reaction:
     manifest_written: bool = False
     jobs: tuple[Job, ...] = ()
     """Of every attempt that has ended."""
+    rollout: Rollout | None = None
     etag: str | None = field(default=None, compare=False)
 
     @property
@@ -163,13 +251,17 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One line of a reaction's history: what it became, or what was noticed about it, and why."""
+    """One line of a reaction's history: what it became, or what was noticed about it, and why.
+
+    `key`: of a line that may be added more than once and is to be there once.
+    """
 
     at: datetime
     what: str
     reason: str
     attempt: int
     run_id: str | None = None
+    key: str | None = field(default=None, compare=False)
 
 
 def reaction_id(lane: str, seq: int) -> str:

@@ -9,77 +9,64 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from shared import telemetry
+from shared import notifications, telemetry
 from shared.errors import InDoubt, Stale, TargetBusy, TargetRefused, TargetUnavailable
-from shared.lanes import Head
 from shared.ports import (
     Clock,
     DataFactory,
-    LaneChange,
     Lanes,
     Manifests,
     Permit,
     Permits,
-    Recent,
     Run,
     RunStatus,
-    Saved,
+    Workspace,
 )
-from shared.reactions import HistoryEntry, Intent, Job, Reaction, State, entry_of
+from shared.reactions import HistoryEntry, Intent, Job, PipelineAction, Reaction, State
+from shared.steps import CALL_DEADLINE, Observed, Step, Steps, advised_wait, backoff
 
 logger = logging.getLogger(__name__)
 
-CALL_DEADLINE: Final = timedelta(seconds=30)
-"""Nobody else acts on an intent for this long. The call itself gives up earlier (5 s to connect, 10 s to read)."""
 DOUBT_QUERIES: Final = tuple(timedelta(seconds=s) for s in (0, 15, 45, 120))
 """When, after doubt arose, the factory is asked for a run with our stamp; then the start is sent again."""
 DUPLICATE_START: Final = "duplicate-start"
 QUERY_PADDING: Final = timedelta(minutes=5)
 LONGEST_DOUBT_WAIT: Final = timedelta(minutes=10)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
-BUSY_WAIT: Final = timedelta(seconds=30)
-LONGEST_BACKOFF: Final = timedelta(hours=6)
-
-_ALERTS: Final = frozenset({State.FAILED, State.TIMED_OUT})
-
-Observed = Mapping[tuple[str, str], Sequence[Run]]
-"""Runs by their stamp, as one query of the factory told them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A lane's head and its running reaction after a step was saved."""
-
-    head: Head
-    reaction: Reaction
+NOT_LIVE_WAIT: Final = timedelta(minutes=1)
+"""How often an endpoint is asked again that has no live model yet."""
 
 
 class PipelineRuns:
     """Moves one running reaction on by what the clock and the factory say, saving every step before the next."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is handed its parts
         self,
         *,
         lanes: Lanes,
         permits: Permits,
-        recent: Recent,
         manifests: Manifests,
         factory: DataFactory,
+        workspace: Workspace,
         clock: Clock,
+        steps: Steps,
         follow: Callable[[], None],
+        look_soon: Callable[[str], None],
     ) -> None:
-        """`follow` makes sure that a look at the factory is due; it is called before every start."""
+        """`follow` makes sure that a look at the factory is due, before every start; `look_soon`, one at a lane."""
         self._lanes = lanes
         self._permits = permits
-        self._recent = recent
         self._manifests = manifests
         self._factory = factory
+        self._workspace = workspace
         self._clock = clock
+        self._steps = steps
         self._follow = follow
+        self._look_soon = look_soon
         self._handlers: Mapping[State, Callable[[Step, Observed], Step]] = {
             State.PENDING: self._begin,
             State.STARTING: self._resolve,
@@ -91,12 +78,7 @@ class PipelineRuns:
         return f"factory:{self._factory.name}"
 
     def advance(self, step: Step, observed: Observed) -> Step:
-        """Takes steps until the reaction is final or has to wait (its `next_look` says until when).
-
-        Raises:
-            Stale: somebody else moved the reaction; read again.
-            StorageUnavailable: nothing more is known; the look is repeated.
-        """
+        """As Mover's."""
         runs = _oldest_first(observed.get(_stamp(step.reaction), ()))
         if step.reaction.state is State.RUNNING and len(runs) > 1:
             step = self._keep_oldest(step, runs)
@@ -113,7 +95,9 @@ class PipelineRuns:
         reaction, now = step.reaction, self._clock.now()
         if reaction.next_look is not None and now < reaction.next_look:
             return step
-        action = reaction.action
+        action = _action(reaction)
+        if action.live_endpoints:
+            return self._settle_live(step, action)
         if action.needs_manifest and not reaction.manifest_written:
             self._manifests.write(reaction, self._lanes.events_of(reaction.id))
             reaction = replace(reaction, manifest_written=True)
@@ -144,11 +128,34 @@ class PipelineRuns:
         )
         return self._post(self._save(step, starting))
 
+    def _settle_live(self, step: Step, action: PipelineAction) -> Step:
+        """Which model is live is asked until one is, and from then on fixed in the reaction, whatever the attempt."""
+        reaction, now = step.reaction, self._clock.now()
+        try:
+            found = {name: self._workspace.live_model(name) for name in action.live_endpoints}
+        except TargetRefused as error:
+            return self._end(step, State.FAILED, f"the live model cannot be asked for: {error}")
+        except (TargetBusy, TargetUnavailable) as error:
+            return self._wait_for_live(step, f"the live model cannot be asked for: {error}", advised_wait(error))
+        missing = [name for name, model in found.items() if model is None]
+        if missing:
+            return self._wait_for_live(step, f"no model is live on endpoint {', '.join(missing)} yet", NOT_LIVE_WAIT)
+        live = {name: model for name, model in found.items() if model is not None}
+        told = ", ".join(f"{model.ref} is live on {name}" for name, model in live.items())
+        settled = action.with_live({name: model.asset for name, model in live.items()})
+        return self._save(step, reaction.moved_to(State.PENDING, told, now, action=settled, next_look=None))
+
+    def _wait_for_live(self, step: Step, why: str, wait: timedelta) -> Step:
+        reaction, now = step.reaction, self._clock.now()
+        if reaction.reason == why:  # said once, however often it is asked
+            return self._save(step, replace(reaction, next_look=now + wait), history=False)
+        return self._save(step, reaction.moved_to(State.PENDING, why, now, next_look=now + wait))
+
     # --- starting -----------------------------------------------------------------------------------------------------
 
     def _post(self, step: Step) -> Step:
         reaction = step.reaction
-        action = reaction.action
+        action = _action(reaction)
         if reaction.intent is None or self._clock.now() >= reaction.intent.deadline:
             raise Stale(f"reaction {reaction.id}: this process was held up past the deadline of its intent")
         stamp = {"reaction_id": reaction.id, "attempt": str(reaction.attempt)}
@@ -171,14 +178,14 @@ class PipelineRuns:
             return self._doubt(step, "no answer to the start was saved")
         try:
             runs = self._factory.runs_updated(
-                intent.since - QUERY_PADDING, now + QUERY_PADDING, pipeline=reaction.action.pipeline
+                intent.since - QUERY_PADDING, now + QUERY_PADDING, pipeline=_action(reaction).pipeline
             )
         except (TargetBusy, TargetUnavailable, TargetRefused) as error:
             waiting = reaction.moved_to(
                 State.STARTING,
                 f"in doubt, and the factory cannot be asked: {error}",
                 now,
-                next_look=now + max(_wait(error), min((now - intent.doubt_since) / 4, LONGEST_DOUBT_WAIT)),
+                next_look=now + max(advised_wait(error), min((now - intent.doubt_since) / 4, LONGEST_DOUBT_WAIT)),
             )
             return self._save(step, waiting)
         ours = _oldest_first(run for run in runs if run.stamp == _stamp(reaction))
@@ -237,7 +244,7 @@ class PipelineRuns:
             try:
                 run = self._factory.run(reaction.run_id)
             except (TargetBusy, TargetUnavailable, TargetRefused) as error:
-                return self._save(step, replace(reaction, next_look=now + _wait(error)), history=False)
+                return self._save(step, replace(reaction, next_look=now + advised_wait(error)), history=False)
         if run is not None and run.status.final:
             return self._ended(step, run)
         return self._time_out(step) if overdue else step
@@ -252,7 +259,7 @@ class PipelineRuns:
         why = f"run {run.id} failed: {run.message or 'the factory gave no message'}"
         if reaction.attempt >= reaction.action.attempts:
             return self._end(step, State.FAILED, why)
-        wait = min(reaction.action.backoff * 2 ** (reaction.attempt - 1), LONGEST_BACKOFF)
+        wait = backoff(reaction)
         again = reaction.moved_to(
             State.PENDING,
             f"{why}; attempt {reaction.attempt + 1} of {reaction.action.attempts} in {wait}",
@@ -274,7 +281,7 @@ class PipelineRuns:
             try:
                 self._factory.cancel(reaction.run_id)
             except (TargetBusy, TargetUnavailable) as error:
-                waiting = replace(reaction, next_look=self._clock.now() + _wait(error))
+                waiting = replace(reaction, next_look=self._clock.now() + advised_wait(error))
                 return self._save(step, waiting, history=False)
             except TargetRefused as error:
                 cancelled = f"not cancelled, the factory refused: {error}"
@@ -326,7 +333,8 @@ class PipelineRuns:
             attempt=int(run.stamp[1] or 0),
             run_id=run.id,
         )
-        self._lanes.add_history(reaction.id, entry)
+        self._lanes.add_history(reaction.id, entry, notifications.of_duplicate(reaction, run.id, entry.at))
+        self._look_soon(reaction.lane)
         telemetry.record(logger, "duplicate_start", {"duplicate": run.id, **reaction.log_context()}, logging.ERROR)
 
     # --- saving -------------------------------------------------------------------------------------------------------
@@ -334,35 +342,29 @@ class PipelineRuns:
     def _postpone(self, step: Step, error: TargetBusy | TargetUnavailable) -> Step:
         now = self._clock.now()
         waiting = step.reaction.moved_to(
-            State.PENDING, f"the factory cannot take it now: {error}", now, intent=None, next_look=now + _wait(error)
+            State.PENDING,
+            f"the factory cannot take it now: {error}",
+            now,
+            intent=None,
+            next_look=now + advised_wait(error),
         )
         saved = self._save(step, waiting)
         self._permits.release(self.resource, step.reaction.id)
         return saved
 
     def _end(self, step: Step, state: State, why: str) -> Step:
-        """The final state, and the lane's release, in one transaction; what hangs on it follows and may be repeated."""
-        now = self._clock.now()
-        final = step.reaction.moved_to(state, why, now)
-        saved = self._save(replace(step, head=replace(step.head, running=None, ended=now)), final, head=True)
-        self._permits.release(self.resource, final.id)
+        saved = self._steps.end(step, state, why)
+        self._permits.release(self.resource, saved.reaction.id)
         return saved
 
-    def _save(self, step: Step, reaction: Reaction, *, head: bool = False, history: bool = True) -> Step:
-        change = LaneChange(
-            head=step.head if head else None,
-            reaction=reaction,
-            history=(entry_of(reaction),) if history else (),
-        )
-        saved: Saved = self._lanes.commit(reaction.lane, change)
-        after = Step(head=saved.head or step.head, reaction=saved.reaction or reaction)
-        if history:
-            level = logging.ERROR if reaction.state in _ALERTS else logging.INFO
-            facts = {"reason": reaction.reason, **reaction.log_context()}
-            telemetry.record(logger, f"reaction_{reaction.state}", facts, level)
-            if reaction.final:
-                self._recent.put(after.reaction)
-        return after
+    def _save(self, step: Step, reaction: Reaction, *, history: bool = True) -> Step:
+        return self._steps.save(step, reaction, history=history)
+
+
+def _action(reaction: Reaction) -> PipelineAction:
+    if not isinstance(reaction.action, PipelineAction):
+        raise TypeError(f"reaction {reaction.id} runs no pipeline")
+    return reaction.action
 
 
 def _stamp(reaction: Reaction) -> tuple[str, str]:
@@ -373,8 +375,3 @@ def _oldest_first(runs: Iterable[Run]) -> list[Run]:
     """Oldest first; what is cancelled comes last, so that it cannot become the one to keep when it gets its start."""
     gone = {RunStatus.CANCELING, RunStatus.CANCELLED}
     return sorted(runs, key=lambda r: (r.status in gone, r.started is None, r.started or _NEVER, r.id))
-
-
-def _wait(error: Exception) -> timedelta:
-    advised = error.retry_after if isinstance(error, TargetBusy) else None
-    return max(advised, timedelta(seconds=1)) if advised is not None else BUSY_WAIT

@@ -30,7 +30,8 @@ _FACTORY_ID = re.compile(
     re.IGNORECASE,
 )
 _WORKSPACE_ID = re.compile(
-    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.MachineLearningServices/workspaces/[^/]+",
+    r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<resource_group>[^/]+)"
+    r"/providers/Microsoft\.MachineLearningServices/workspaces/(?P<name>[^/]+)",
     re.IGNORECASE,
 )
 
@@ -54,6 +55,14 @@ class FactorySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceSettings:
+    subscription_id: str
+    resource_group: str
+    name: str
+    resource_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything the app is told from outside, except its rules."""
 
@@ -61,8 +70,10 @@ class Settings:
     lake_accounts: Mapping[str, str]
     """Storage account name to its blob service address: the allow-list of accounts whose events count."""
     factory: FactorySettings
-    workspace_id: str | None
+    workspace: WorkspaceSettings
     arm_endpoint: str
+    topic_endpoint: str | None
+    """Of the Event Grid topic that lifecycle events are published to; None where nobody wants them."""
     client_id: str | None
 
 
@@ -87,8 +98,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         storage=_storage(read),
         lake_accounts=_lake_accounts(read),
         factory=_factory(read),
-        workspace_id=_workspace_id(read),
+        workspace=_workspace(read),
         arm_endpoint=read.https("RELEARN_ARM_ENDPOINT", default="https://management.azure.com"),
+        topic_endpoint=_topic(read),
         client_id=read.optional("AZURE_CLIENT_ID"),
     )
     if read.problems:
@@ -188,9 +200,22 @@ def _factory(read: _Reader) -> FactorySettings:
     )
 
 
-def _workspace_id(read: _Reader) -> str | None:
+def _workspace(read: _Reader) -> WorkspaceSettings:
     name = "RELEARN_WORKSPACE_ID"
-    value = read.optional(name)
-    if value is not None and _WORKSPACE_ID.fullmatch(value) is None:
-        read.wrong(name, f"{value!r} is not the resource id of a machine learning workspace")
-    return value
+    value = read.required(name, "the resource id of the machine learning workspace")
+    found = _WORKSPACE_ID.fullmatch(value)
+    if found is None:
+        if value:
+            read.wrong(name, f"{value!r} is not the resource id of a machine learning workspace")
+        return WorkspaceSettings(subscription_id="", resource_group="", name="", resource_id="")
+    return WorkspaceSettings(
+        subscription_id=found["subscription"],
+        resource_group=found["resource_group"],
+        name=found["name"],
+        resource_id=value,
+    )
+
+
+def _topic(read: _Reader) -> str | None:
+    name = "RELEARN_EVENTS_TOPIC_ENDPOINT"
+    return read.https(name) if read.optional(name) is not None else None

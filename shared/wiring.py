@@ -18,7 +18,9 @@ from shared.cloud.data_factory import DataFactoryClient
 from shared.cloud.due_table import DueTable
 from shared.cloud.lake import LakeFiles
 from shared.cloud.lane_table import LaneTable
+from shared.cloud.machine_learning import WorkspaceClient
 from shared.cloud.manifest_blobs import ManifestBlobs
+from shared.cloud.notifications import TopicNotifier
 from shared.cloud.permit_table import PermitTable
 from shared.cloud.recent_table import RecentTable
 from shared.cloud.wake_up_queue import WakeUpQueue
@@ -75,6 +77,8 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
     lanes = LaneTable(tables.get_table_client("lanes"))
     recent = RecentTable(tables.get_table_client("recent"))
     factory = DataFactoryClient(settings.factory, settings.arm_endpoint, credential)
+    workspace = WorkspaceClient(settings.workspace, settings.arm_endpoint, credential)
+    notifier = TopicNotifier(settings.topic_endpoint, credential) if settings.topic_endpoint is not None else None
     scheduler = Scheduler(
         DueTable(tables.get_table_client("due")),
         wake_ups,
@@ -87,6 +91,8 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         recent=recent,
         manifests=ManifestBlobs(blobs.get_container_client(MANIFEST_CONTAINER)),
         factory=factory,
+        workspace=workspace,
+        notifier=notifier,
         clock=clock,
         scheduler=scheduler,
     )
@@ -94,7 +100,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
     intake = Intake(
         rules=rules,
         accounts=frozenset(settings.lake_accounts),
-        workspace_id=settings.workspace_id,
+        workspace_id=settings.workspace.resource_id,
         lanes=lanes,
         recent=recent,
         lake=LakeFiles(settings.lake_accounts, credential),
@@ -102,11 +108,19 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         scheduler=scheduler,
         look_now=inline,
     )
-    queries = Queries(lanes=lanes, recent=recent, factory_id=settings.factory.resource_id)
+    queries = Queries(
+        lanes=lanes,
+        recent=recent,
+        workspace=workspace,
+        rules=rules,
+        factory_id=settings.factory.resource_id,
+        workspace_id=settings.workspace.resource_id,
+    )
 
     def close() -> None:
-        for part in (inline, factory, tables, wake_ups, blobs, credential):
-            part.close()
+        for part in (inline, factory, workspace, notifier, tables, wake_ups, blobs, credential):
+            if part is not None:
+                part.close()
 
     return App(
         intake=intake,
@@ -131,7 +145,7 @@ def load_rules(file: Path, environment: Mapping[str, str]) -> Rules:
     except (OSError, UnicodeDecodeError) as error:
         problem = Problem(where=file.name, message=f"cannot be read ({error}); RELEARN_RULES names the rules file")
         raise ConfigurationError([problem]) from error
-    return rules_file.load(text, file=file.name, settings=environment, modified=modified)
+    return rules_file.load(text, file=file.name, folder=ROOT, settings=environment, modified=modified)
 
 
 def configuration(root: Path, environment: Mapping[str, str]) -> tuple[Settings, Rules]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetRefused
-from shared.events import FileLanded, Refused
+from shared.events import DriftDetected, FileLanded, ModelRegistered, Refused
 from shared.lanes import Head, Lane, PendingEvent, TakenEvent
+from shared.models import REACTION_TAG, Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
+from shared.notifications import Notification
 from shared.ports import (
     Due,
     FileProperties,
     LaneChange,
+    NewDeployment,
     Permit,
     RefusedEvent,
     Resource,
@@ -23,7 +27,9 @@ from shared.ports import (
     Saved,
 )
 from shared.reactions import HistoryEntry, Job, Reaction, address
+from shared.rollouts.smoke import Answer
 
+WORKSPACE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/mlw"
 T0 = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 
@@ -64,6 +70,7 @@ class _Partition:
     taken: dict[str, TakenEvent] = field(default_factory=dict)
     reactions: dict[int, Reaction] = field(default_factory=dict)
     history: dict[int, list[HistoryEntry]] = field(default_factory=dict)
+    outbox: dict[str, Notification] = field(default_factory=dict)
 
 
 class FakeLanes:
@@ -83,7 +90,8 @@ class FakeLanes:
     def read(self, lane: str) -> Lane:
         self.storage.call("read lane")
         found = self._of(lane)
-        return Lane(id=lane, head=found.head, pending=tuple(found.pending[i] for i in sorted(found.pending)))
+        pending = tuple(found.pending[i] for i in sorted(found.pending))
+        return Lane(id=lane, head=found.head, pending=pending, outbox=tuple(found.outbox.values()))
 
     def taken(self, lane: str, event_ids: Iterable[str]) -> frozenset[str]:
         self.storage.call("taken")
@@ -119,6 +127,7 @@ class FakeLanes:
         if reaction is not None:
             found.reactions[reaction.seq] = reaction
             found.history.setdefault(reaction.seq, []).extend(change.history)
+        found.outbox |= {notification.id: notification for notification in change.tell}
         return Saved(head=head, reaction=reaction)
 
     @staticmethod
@@ -136,10 +145,24 @@ class FakeLanes:
         lane, _, seq = reaction_id.rpartition("-")
         return sorted(self._of(lane).history.get(int(seq), []), key=lambda e: e.at)
 
-    def add_history(self, reaction_id: str, entry: HistoryEntry) -> None:
+    def add_history(self, reaction_id: str, entry: HistoryEntry, tell: Sequence[Notification] = ()) -> None:
         self.storage.call("add history")
         lane, _, seq = reaction_id.rpartition("-")
-        self._of(lane).history.setdefault(int(seq), []).append(entry)
+        found = self._of(lane)
+        lines = found.history.setdefault(int(seq), [])
+        if entry.key is None or all(line.key != entry.key for line in lines):
+            lines.append(entry)
+        found.outbox |= {notification.id: notification for notification in tell}
+
+    def told(self, lane: str, notification_ids: Iterable[str]) -> None:
+        for notification_id in notification_ids:
+            self.storage.call("told")
+            self._of(lane).outbox.pop(notification_id, None)
+
+    def find_event(self, lane: str, event_id: str) -> PendingEvent | TakenEvent | None:
+        self.storage.call("find event")
+        found = self._of(lane)
+        return found.taken.get(event_id) or found.pending.get(event_id)
 
     def events_of(self, reaction_id: str) -> list[TakenEvent]:
         self.storage.call("events of")
@@ -212,6 +235,14 @@ class FakePermits:
     def hold(self, resource: str, permit: Permit) -> None:
         self.storage.call("hold permit")
         self.held.setdefault(resource, {})[permit.reaction_id] = permit
+
+    def acquire(self, resource: str, permit: Permit, limit: int) -> Sequence[Permit]:
+        self.storage.call("acquire permit")
+        others = [p for p in self.held.get(resource, {}).values() if p.reaction_id != permit.reaction_id]
+        if len(others) >= limit:
+            return others
+        self.held.setdefault(resource, {})[permit.reaction_id] = permit
+        return ()
 
     def release(self, resource: str, reaction_id: str) -> None:
         self.storage.call("release permit")
@@ -372,6 +403,167 @@ class FakeFactory:
         return [s.run for s in self.started if not s.run.status.final]
 
 
+@dataclass
+class _Deployed:
+    deployment: Deployment
+    ready_at: datetime
+    gone_at: datetime | None = None
+
+
+class FakeWorkspace:
+    """A workspace with endpoints whose deployments take time to come and to go.
+
+    `hooks` may raise what a call would raise, before it has an effect; `after`, when it has had it.
+    """
+
+    def __init__(self, clock: FakeClock, storage: Storage | None = None) -> None:
+        self.clock = clock
+        self.storage = storage or Storage()
+        self.models: dict[ModelRef, ModelVersion] = {}
+        self.endpoints: dict[str, dict[str, _Deployed]] = {}
+        self.traffic: dict[str, dict[str, int]] = {}
+        self.updating_until: dict[str, datetime] = {}
+        self.creation = timedelta(minutes=3)
+        self.deletion = timedelta(seconds=20)
+        self.update = timedelta(seconds=5)
+        self.fails: dict[str, str] = {}
+        """Deployments that AML cannot make, and why."""
+        self.answers: list[Answer | Exception] = []
+        """What the next scoring requests get; a good answer where there is none."""
+        self.hooks: dict[str, Callable[[], None]] = {}
+        self.after: dict[str, Callable[[], None]] = {}
+        self.writes: list[str] = []
+
+    def register(self, name: str, version: str, created: datetime | None = None, **properties: str) -> ModelVersion:
+        ref = ModelRef(name=name, version=version)
+        model = ModelVersion(
+            ref=ref,
+            created=created or self.clock.now(),
+            asset=f"azureml:/workspaces/ws/models/{name}/versions/{version}",
+            properties={k.replace("__", "."): v for k, v in properties.items()},
+        )
+        self.models[ref] = model
+        return model
+
+    def serve(
+        self, endpoint: str, name: str, model: ModelRef | None, share: int = 100, tags: str | None = None
+    ) -> None:
+        """A deployment that is there already; without `tags` (a reaction) it is not ours."""
+        deployment = Deployment(
+            name=name,
+            model=model,
+            provisioning=Provisioning.SUCCEEDED,
+            tags={REACTION_TAG: tags} if tags is not None else {},
+        )
+        self.endpoints.setdefault(endpoint, {})[name] = _Deployed(deployment=deployment, ready_at=self.clock.now())
+        if share:
+            self.traffic.setdefault(endpoint, {})[name] = share
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        self._call("get endpoint")
+        if name not in self.endpoints:
+            return None
+        self._pass_time(name)
+        updating = self.updating_until.get(name, T0) > self.clock.now()
+        return Endpoint(
+            name=name,
+            provisioning=Provisioning.UNDER_WAY if updating else Provisioning.SUCCEEDED,
+            auth_mode="Key",
+            scoring_uri=f"https://{name}.invalid/score",
+            traffic=dict(self.traffic.get(name, {})),
+            deployments=tuple(self._shown(each) for each in self.endpoints[name].values()),
+        )
+
+    def _pass_time(self, endpoint: str) -> None:
+        there = self.endpoints[endpoint]
+        gone = [name for name, each in there.items() if each.gone_at is not None and each.gone_at <= self.clock.now()]
+        for name in gone:
+            del there[name]
+
+    def _shown(self, each: _Deployed) -> Deployment:
+        if each.gone_at is not None:
+            return replace(each.deployment, provisioning=Provisioning.DELETING)
+        if each.ready_at > self.clock.now():
+            return replace(each.deployment, provisioning=Provisioning.UNDER_WAY)
+        failed = each.deployment.name in self.fails
+        return replace(each.deployment, provisioning=Provisioning.FAILED if failed else Provisioning.SUCCEEDED)
+
+    def model(self, ref: ModelRef) -> ModelVersion | None:
+        self._call("get model")
+        return self.models.get(ref)
+
+    def live_model(self, endpoint: str) -> ModelVersion | None:
+        found = self.endpoint(endpoint)
+        if found is None:
+            raise TargetRefused(f"there is no online endpoint {endpoint}", status=404)
+        return self.models.get(found.live.model) if found.live is not None and found.live.model is not None else None
+
+    def create_deployment(self, wanted: NewDeployment) -> None:
+        self._call("create deployment")
+        assert wanted.name not in self.endpoints[wanted.endpoint], "a PUT on a deployment that is there"
+        deployment = Deployment(
+            name=wanted.name, model=wanted.model, provisioning=Provisioning.UNDER_WAY, tags=dict(wanted.tags)
+        )
+        ready_at = self.clock.now() + self.creation
+        self.endpoints[wanted.endpoint][wanted.name] = _Deployed(deployment=deployment, ready_at=ready_at)
+        self._wrote("create deployment", f"create {wanted.name}")
+
+    def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
+        self._call("set traffic")
+        assert sum(traffic.values()) in (0, 100), traffic
+        assert set(traffic) <= set(self.endpoints[endpoint]), traffic
+        self.traffic[endpoint] = dict(traffic)
+        self.updating_until[endpoint] = self.clock.now() + self.update
+        self._wrote("set traffic", f"traffic {dict(traffic)}")
+
+    def delete_deployment(self, endpoint: str, deployment: str) -> None:
+        self._call("delete deployment")
+        assert not self.traffic.get(endpoint, {}).get(deployment), f"{deployment} has traffic"
+        there = self.endpoints[endpoint].get(deployment)
+        if there is not None:
+            there.gone_at = self.clock.now() + self.deletion
+        self._wrote("delete deployment", f"delete {deployment}")
+
+    def failure(self, endpoint: str, deployment: str) -> str:
+        self._call("failure")
+        return self.fails[deployment]
+
+    def score(self, endpoint: Endpoint, deployment: str, request: str) -> Answer:
+        self._call("score")
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return replace(answer, deployment=answer.deployment or deployment)
+        results = [0] * len(json.loads(request)["data"])
+        return Answer(status=200, deployment=deployment, body=json.dumps({"result": results}), seconds=0.01)
+
+    def _call(self, what: str) -> None:
+        self.storage.call(what)
+        self.hooks.get(what, lambda: None)()
+
+    def _wrote(self, what: str, told: str) -> None:
+        self.writes.append(told)
+        self.after.get(what, lambda: None)()
+        self.storage.call(f"{what} answered")
+
+
+class FakeNotifier:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.published: dict[str, Notification] = {}
+        self.hook: Callable[[], None] = lambda: None
+
+    def publish(self, notifications: Sequence[Notification]) -> None:
+        self.storage.call("publish")
+        self.hook()
+        self.published |= {notification.id: notification for notification in notifications}
+
+    @property
+    def kinds(self) -> list[str]:
+        return [each.kind.rpartition(".")[2] for each in self.published.values()]
+
+
 class Lost(StorageUnavailable):
     """The answer to a call was lost: the call itself may or may not have happened."""
 
@@ -410,10 +602,78 @@ def landed(
     )
 
 
-def delivery(event: FileLanded) -> str:
-    """The event as Event Grid would deliver it (Event Grid schema, one object, as the host hands it over)."""
-    import json
+def registered(
+    name: str,
+    version: str,
+    *,
+    tags: Mapping[str, str] | None = None,
+    properties: Mapping[str, str] | None = None,
+    time: datetime = T0,
+) -> ModelRegistered:
+    return ModelRegistered(
+        source=WORKSPACE,
+        event_id=f"id-{name}-{version}-{time.timestamp()}",
+        subject=f"models/{name}:{version}",
+        time=time,
+        name=name,
+        version=version,
+        tags={"stage": "candidate"} if tags is None else tags,
+        properties=properties or {},
+    )
 
+
+def breached(
+    monitor: str, run_id: str, *, signal: str = "data_drift", time: datetime = T0, event_id: str = ""
+) -> DriftDetected:
+    return DriftDetected(
+        source=WORKSPACE,
+        event_id=event_id or f"id-{run_id}",
+        subject=f"experiments/e/runs/{run_id}",
+        time=time,
+        run_id=run_id,
+        monitor=monitor,
+        signal=signal,
+    )
+
+
+def delivery(event: FileLanded | ModelRegistered | DriftDetected) -> str:
+    """The event as Event Grid would deliver it (Event Grid schema, one object, as the host hands it over)."""
+    if isinstance(event, ModelRegistered):
+        data = {
+            "modelName": event.name,
+            "modelVersion": event.version,
+            "modelTags": dict(event.tags),
+            "modelProperties": dict(event.properties),
+        }
+        return _envelope(event, "Microsoft.MachineLearningServices.ModelRegistered", data)
+    if isinstance(event, DriftDetected):
+        tag = f"The signal '{event.signal}' has failed due to one or more features violating metric thresholds.\n"
+        data = {
+            "experimentName": event.monitor,
+            "runId": event.run_id,
+            "runStatus": "Completed",
+            "runTags": {"azureml_modelmonitor_threshold_breached": tag},
+        }
+        return _envelope(event, "Microsoft.MachineLearningServices.RunStatusChanged", data)
+    return _landing(event)
+
+
+def _envelope(event: ModelRegistered | DriftDetected, kind: str, data: Mapping[str, object]) -> str:
+    return json.dumps(
+        {
+            "topic": event.source,
+            "subject": event.subject,
+            "eventType": kind,
+            "eventTime": event.time.isoformat(),
+            "id": event.event_id,
+            "data": data,
+            "dataVersion": "2",
+            "metadataVersion": "1",
+        }
+    )
+
+
+def _landing(event: FileLanded) -> str:
     return json.dumps(
         {
             "topic": event.source,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from shared.engine import Engine
-from shared.events import FileLanded
+from shared.events import DriftDetected, FileLanded, ModelRegistered
 from shared.intake import Intake
 from shared.looks import Scheduler
 from shared.ports import Due
@@ -16,19 +17,23 @@ from shared.rules import Rules
 from shared.rules import file as rules_file
 from tests.fakes import (
     T0,
+    WORKSPACE,
     FakeClock,
     FakeDueTable,
     FakeFactory,
     FakeLake,
     FakeLanes,
     FakeManifests,
+    FakeNotifier,
     FakePermits,
     FakeRecent,
     FakeWakeUps,
+    FakeWorkspace,
     Storage,
     delivery,
 )
 
+ROOT = Path(__file__).resolve().parents[1]
 RULES = """\
 version: 1
 reactions:
@@ -42,7 +47,7 @@ DECLARED = frozenset({"reaction_id", "attempt", "batch", "files"})
 
 
 def rules_of(text: str, modified: datetime = T0) -> Rules:
-    return rules_file.load(text, file="reactions.yaml", settings={}, modified=modified)
+    return rules_file.load(text, file="reactions.yaml", settings={}, modified=modified, folder=ROOT)
 
 
 @dataclass
@@ -62,6 +67,8 @@ class World:
         self.lake = FakeLake()
         self.factory = FakeFactory(self.clock, self.storage)
         self.factory.pipelines["score"] = DECLARED
+        self.workspace = FakeWorkspace(self.clock, self.storage)
+        self.notifier = FakeNotifier(self.storage)
         self.restart()
 
     def restart(self, rules: str | None = None, modified: datetime = T0) -> None:
@@ -76,6 +83,8 @@ class World:
             recent=self.recent,
             manifests=self.manifests,
             factory=self.factory,
+            workspace=self.workspace,
+            notifier=self.notifier,
             clock=self.clock,
             scheduler=self.scheduler,
         )
@@ -90,13 +99,20 @@ class World:
             scheduler=self.scheduler,
             look_now=self._look_now if self.inline else lambda _lane, _due: False,
         )
-        self.queries = Queries(lanes=self.lanes, recent=self.recent, factory_id="/factories/adf")
+        self.queries = Queries(
+            lanes=self.lanes,
+            recent=self.recent,
+            workspace=self.workspace,
+            rules=loaded,
+            factory_id="/factories/adf",
+            workspace_id=WORKSPACE,
+        )
 
     def _look_now(self, lane: str, due: Due) -> bool:
         self.engine.look_at_lane(lane, due)
         return True
 
-    def deliver(self, *events: FileLanded) -> None:
+    def deliver(self, *events: FileLanded | ModelRegistered | DriftDetected) -> None:
         for event in events:
             self.intake.receive(delivery(event))
 

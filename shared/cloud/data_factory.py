@@ -7,13 +7,12 @@ one call could become four runs. So a start is sent exactly once here, and what 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, HttpResponseError
 from azure.mgmt.datafactory import DataFactoryManagementClient
 from azure.mgmt.datafactory.models import (
     ActivityRun,
@@ -23,7 +22,8 @@ from azure.mgmt.datafactory.models import (
     RunQueryFilter,
 )
 
-from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
+from shared.cloud.targets import asked, started
+from shared.errors import TargetRefused
 from shared.ports import Run, RunStatus
 from shared.reactions import Job
 from shared.settings import FactorySettings
@@ -32,8 +32,6 @@ T = TypeVar("T")
 _NEVER_REPEATED: Final = 0
 _BRIEFLY: Final = 5
 """Seconds for a call on whose answer nothing depends."""
-_UNREADABLE: Final = (ValueError, TypeError, AttributeError)
-"""What the SDK's models raise for a body that is no JSON, or JSON of another shape: they are read lazily."""
 
 
 class DataFactoryClient:
@@ -68,19 +66,13 @@ class DataFactoryClient:
         return found[1]
 
     def create_run(self, pipeline: str, parameters: dict[str, str]) -> str:
-        try:
+        def start() -> str:
             answer = self._client.pipelines.create_run(
                 self._group, self.name, pipeline, parameters=parameters, retry_total=_NEVER_REPEATED
             )
             return _id(answer.run_id)
-        except HttpResponseError as error:
-            if _is_refusal(error) and error.status_code != 408:
-                _no(error)
-            raise InDoubt(f"the answer to the start was {_told(error)}") from error
-        except AzureError as error:  # reset, timed out, cut off: the request may have arrived
-            raise InDoubt(f"no answer to the start: {type(error).__name__}") from error
-        except _UNREADABLE as error:
-            raise InDoubt(f"the answer to the start cannot be read: {error}") from error
+
+        return started(start)
 
     def run(self, run_id: str) -> Run | None:
         try:
@@ -196,42 +188,4 @@ def _mapping(value: object) -> Mapping[str, object]:
 
 
 def _asked(call: Callable[[], T]) -> T:
-    """A question with the reading of its answer, or a cancellation.
-
-    Repeating it later is harmless, so every failure is one of three errors.
-    """
-    try:
-        return call()
-    except HttpResponseError as error:
-        if _is_refusal(error):
-            _no(error)
-        raise TargetUnavailable(f"the factory answered {_told(error)}") from error
-    except AzureError as error:
-        raise TargetUnavailable(f"the factory did not answer: {type(error).__name__}") from error
-    except _UNREADABLE as error:
-        raise TargetUnavailable(f"the factory's answer cannot be read: {error}") from error
-
-
-def _is_refusal(error: HttpResponseError) -> bool:
-    """Only a 4xx is a no. An error with status 200 is a body that could not be read: the call was taken."""
-    return error.status_code is not None and 400 <= error.status_code < 500
-
-
-def _no(error: HttpResponseError) -> NoReturn:
-    """A clear no. 429 and 408 ask for patience; every other 4xx stays a no however often it is asked."""
-    if error.status_code in (408, 429):
-        raise TargetBusy(_told(error), retry_after=_retry_after(error)) from error
-    code = error.error.code if error.error is not None else None
-    raise TargetRefused(_told(error), status=error.status_code, code=code) from error
-
-
-def _told(error: HttpResponseError) -> str:
-    message = error.error.message if error.error is not None else error.reason
-    code = error.error.code if error.error is not None else None
-    return " ".join(str(part) for part in (error.status_code, code, message) if part)
-
-
-def _retry_after(error: HttpResponseError) -> timedelta | None:
-    headers: Mapping[str, str] = getattr(error.response, "headers", {})
-    seconds = headers.get("Retry-After", "")
-    return timedelta(seconds=int(seconds)) if seconds.isdecimal() else None
+    return asked("factory", call)

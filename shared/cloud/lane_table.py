@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from shared.cloud import rows
 from shared.cloud.storage import storage_call
 from shared.errors import AlreadyTaken, Stale
 from shared.lanes import Head, Lane, PendingEvent, TakenEvent
+from shared.notifications import Notification
 from shared.ports import LaneChange, Saved
 from shared.reactions import HistoryEntry, Reaction, address
 
@@ -43,13 +44,16 @@ class LaneTable:
     def read(self, lane: str) -> Lane:
         head: Head | None = None
         pending: list[PendingEvent] = []
+        outbox: list[Notification] = []
         with storage_call(f"read of lane {lane}"):
             for row in self._query(lane, "RowKey ge 'e!' and RowKey lt 'm'"):
                 if row["RowKey"] == rows.HEAD:
                     head = rows.head(row)
+                elif row["RowKey"].startswith(rows.outbox_key("")):
+                    outbox.append(rows.notification(row))
                 else:
                     pending.append(rows.pending_event(row))
-        return Lane(id=lane, head=head, pending=tuple(pending))
+        return Lane(id=lane, head=head, pending=tuple(pending), outbox=tuple(outbox))
 
     def taken(self, lane: str, event_ids: Iterable[str]) -> frozenset[str]:
         found: set[str] = set()
@@ -91,10 +95,13 @@ class LaneTable:
         if change.reaction is not None:
             for entry in change.history:
                 yield "create", rows.history_row(lane, self._history_key(change.reaction.seq, entry), entry)
+        for notification in change.tell:
+            yield "upsert", rows.notification_row(lane, notification), {"mode": UpdateMode.REPLACE}
 
     def _history_key(self, seq: int, entry: HistoryEntry) -> str:
         micros = int(entry.at.timestamp() * 1_000_000)
-        return f"{rows.history_prefix(seq)}{micros:017}!{next(self._count):010}{self._writer}"
+        unique = entry.key or f"{next(self._count):010}{self._writer}"
+        return f"{rows.history_prefix(seq)}{micros:017}!{unique}"
 
     def _translated(self, lane: str, change: LaneChange, error: TableTransactionError) -> Exception:
         saves = (change.head is not None) + (change.reaction is not None)
@@ -125,10 +132,18 @@ class LaneTable:
             found = self._query(lane, f"RowKey ge '{prefix}' and RowKey lt '{prefix}~'")
             return [rows.history_entry(row) for row in found]
 
-    def add_history(self, reaction_id: str, entry: HistoryEntry) -> None:
+    def add_history(self, reaction_id: str, entry: HistoryEntry, tell: Sequence[Notification] = ()) -> None:
         lane, _, seq = reaction_id.rpartition("-")
+        line = rows.history_row(lane, self._history_key(int(seq), entry), entry)
+        operations: list[Operation] = [("upsert", line, {"mode": UpdateMode.REPLACE})]
+        operations += [("upsert", rows.notification_row(lane, n), {"mode": UpdateMode.REPLACE}) for n in tell]
         with storage_call(f"history of {reaction_id}"):
-            self._table.create_entity(rows.history_row(lane, self._history_key(int(seq), entry), entry))
+            self._table.submit_transaction(operations)
+
+    def told(self, lane: str, notification_ids: Iterable[str]) -> None:
+        with storage_call(f"emptying of the outbox of lane {lane}"):
+            for notification_id in notification_ids:
+                self._table.delete_entity(lane, rows.outbox_key(notification_id))  # one that is gone is no error
 
     def events_of(self, reaction_id: str) -> list[TakenEvent]:
         lane, _, seq = reaction_id.rpartition("-")
@@ -136,6 +151,14 @@ class LaneTable:
             found = self._query(lane, f"RowKey ge 'd!' and RowKey lt 'e!' and reaction eq {int(seq)}")
             taken = [rows.taken_event(row) for row in found]
         return sorted(taken, key=lambda t: (t.pending.accepted, t.pending.id))
+
+    def find_event(self, lane: str, event_id: str) -> PendingEvent | TakenEvent | None:
+        keys = f"RowKey eq '{rows.pending_key(event_id)}' or RowKey eq '{rows.taken_key(event_id)}'"
+        with storage_call(f"search for event {event_id} in lane {lane}"):
+            found = {row["RowKey"][:2]: row for row in self._query(lane, f"({keys})")}
+        if "d!" in found:  # one that is pending too is a late delivery
+            return rows.taken_event(found["d!"])
+        return rows.pending_event(found["e!"]) if "e!" in found else None
 
     def _query(self, lane: str, condition: str, **options: Any) -> Iterable[Any]:  # noqa: ANN401 - the SDK's
         return self._table.query_entities(f"PartitionKey eq '{lane}' and {condition}", **options)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from azure.data.tables import EdmType, EntityProperty
 
 from shared import events
+from shared.cloud import actions
 from shared.lanes import Claim, Head, PendingEvent, SkipReason, TakenEvent
-from shared.reactions import HistoryEntry, Intent, Job, PipelineAction, Reaction, State, reaction_id
+from shared.notifications import Kind, Notification
+from shared.reactions import HistoryEntry, Intent, Job, Reaction, State, reaction_id
 from shared.rules import Revision
 
 SCHEMA: Final = 1
@@ -33,6 +35,11 @@ def taken_key(event_id: str) -> str:
 
 def reaction_key(seq: int) -> str:
     return f"r!{seq:08}"
+
+
+def outbox_key(notification_id: str) -> str:
+    """Between the events and the head, so that one query reads all three."""
+    return f"i!{notification_id}"
 
 
 def history_prefix(seq: int) -> str:
@@ -166,7 +173,7 @@ def reaction_row(reaction: Reaction) -> Row:
             "revision": reaction.revision,
             "state": str(reaction.state),
             "reason": reaction.reason[:8000],
-            "action": _action_text(reaction.action),
+            "action": actions.to_text(reaction.action),
             "created": reaction.created,
             "changed": reaction.changed,
             "events": reaction.events,
@@ -183,6 +190,7 @@ def reaction_row(reaction: Reaction) -> Row:
             "manifestUrl": reaction.manifest_url,
             "manifestWritten": reaction.manifest_written,
             "jobs": _jobs_text(reaction.jobs),
+            "rollout": actions.rollout_to_text(reaction.rollout) if reaction.rollout is not None else None,
         },
     )
 
@@ -197,7 +205,7 @@ def reaction(row: Mapping[str, Any]) -> Reaction:
         revision=values["revision"],
         state=State(values["state"]),
         reason=values["reason"],
-        action=_action(values["action"]),
+        action=actions.from_text(values["action"]),
         created=values["created"],
         changed=values["changed"],
         events=values["events"],
@@ -218,33 +226,8 @@ def reaction(row: Mapping[str, Any]) -> Reaction:
         manifest_url=values.get("manifestUrl"),
         manifest_written=values["manifestWritten"],
         jobs=_jobs(values.get("jobs")),
+        rollout=actions.rollout_from_text(values["rollout"]) if values.get("rollout") is not None else None,
         etag=etag(row),
-    )
-
-
-def _action_text(action: PipelineAction) -> str:
-    return json.dumps(
-        {
-            "kind": "run-pipeline",
-            "pipeline": action.pipeline,
-            "parameters": dict(action.parameters),
-            "timeout": action.timeout.total_seconds(),
-            "attempts": action.attempts,
-            "backoff": action.backoff.total_seconds(),
-            "needsManifest": action.needs_manifest,
-        }
-    )
-
-
-def _action(text: str) -> PipelineAction:
-    values = json.loads(text)
-    return PipelineAction(
-        pipeline=values["pipeline"],
-        parameters=values["parameters"],
-        timeout=timedelta(seconds=values["timeout"]),
-        attempts=values["attempts"],
-        backoff=timedelta(seconds=values["backoff"]),
-        needs_manifest=values["needsManifest"],
     )
 
 
@@ -280,4 +263,31 @@ def history_entry(row: Mapping[str, Any]) -> HistoryEntry:
         reason=values["reason"],
         attempt=values["attempt"],
         run_id=values.get("runId"),
+    )
+
+
+# --- the outbox -------------------------------------------------------------------------------------------------------
+
+
+def notification_row(lane: str, notification: Notification) -> Row:
+    return keyed(
+        lane,
+        outbox_key(notification.id),
+        {
+            "kind": str(notification.kind),
+            "subject": notification.subject,
+            "time": notification.time,
+            "data": json.dumps(dict(notification.data), ensure_ascii=False),
+        },
+    )
+
+
+def notification(row: Mapping[str, Any]) -> Notification:
+    values = plain(row)
+    return Notification(
+        id=values["RowKey"].removeprefix("i!"),
+        kind=Kind(values["kind"]),
+        subject=values["subject"],
+        time=values["time"],
+        data=json.loads(values["data"]),
     )

@@ -13,6 +13,7 @@ from shared.events.values import (
     RunEnded,
     event_key,
     identity,
+    model_key,
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "event_key",
     "from_record",
     "identity",
+    "model_key",
     "parse",
     "to_record",
 ]

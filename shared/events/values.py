@@ -132,7 +132,7 @@ def identity(event: Event) -> str:
         return _joined("file", event.account, event.container, event.path, event.etag)
     source = canonical(event.source)
     if isinstance(event, ModelRegistered):
-        return _joined("model", source, event.name, event.version)
+        return _model_identity(source, event.name, event.version)
     if isinstance(event, DriftDetected):
         return _joined("drift", source, event.run_id)
     return _joined("event", source, event.event_id)
@@ -140,7 +140,20 @@ def identity(event: Event) -> str:
 
 def event_key(event: Event) -> str:
     """The identity as 32 hexadecimal digits, fit for a row key."""
-    return sha256(identity(event).encode()).hexdigest()[:32]
+    return _key(identity(event))
+
+
+def model_key(workspace_id: str, name: str, version: str) -> str:
+    """The key of the event that a version of a model was registered, whether or not it has come."""
+    return _key(_model_identity(canonical(workspace_id), name, version))
+
+
+def _model_identity(source: str, name: str, version: str) -> str:
+    return _joined("model", source, name, version)
+
+
+def _key(identity: str) -> str:
+    return sha256(identity.encode()).hexdigest()[:32]
 
 
 def _joined(*parts: str) -> str:

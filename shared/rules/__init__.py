@@ -1,27 +1,41 @@
 """The rules: what they say as values. Reading them from a file is `shared.rules.file`, which costs more to import."""
 
 from shared.rules.values import (
+    Action,
     Collect,
+    DeployModel,
+    DriftDetectedTrigger,
     FileLandedTrigger,
+    Gate,
     Limits,
     Match,
+    ModelRegisteredTrigger,
     Retry,
     Revision,
     Rule,
     Rules,
     RunPipeline,
+    Serving,
+    Trigger,
     WhileRunning,
 )
 
 __all__ = [
+    "Action",
     "Collect",
+    "DeployModel",
+    "DriftDetectedTrigger",
     "FileLandedTrigger",
+    "Gate",
     "Limits",
     "Match",
+    "ModelRegisteredTrigger",
     "Retry",
     "Revision",
     "Rule",
     "Rules",
     "RunPipeline",
+    "Serving",
+    "Trigger",
     "WhileRunning",
 ]

@@ -17,7 +17,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m shared.rules", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("schema", help="prints the JSON Schema of reactions.yaml")
-    check = commands.add_parser("check", help="names every problem of a rules file; exit code 1 if there is one")
+    check = commands.add_parser(
+        "check", help="names every problem of a rules file, run in the app's folder; exit code 1 if there is one"
+    )
     check.add_argument("file", type=Path)
     check.add_argument("--settings", type=Path, required=True, help="local.settings.json-like file the rules refer to")
     arguments = parser.parse_args()
@@ -30,7 +32,8 @@ def main() -> int:
 def _check(file: Path, settings_file: Path) -> int:
     settings = json.loads(settings_file.read_text(encoding="utf-8"))["Values"]
     try:
-        rules = load(file.read_text(encoding="utf-8"), file=str(file), settings=settings, modified=datetime.now(UTC))
+        text = file.read_text(encoding="utf-8")
+        rules = load(text, file=str(file), settings=settings, modified=datetime.now(UTC), folder=Path.cwd())
     except ConfigurationError as wrong:
         sys.stderr.write("".join(f"{problem}\n" for problem in wrong.problems))
         return 1

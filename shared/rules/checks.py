@@ -3,92 +3,126 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
-from typing import Final, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from shared.rules.durations import parse_duration
-from shared.rules.patterns import Exclusion, PathPattern, Template
-from shared.rules.values import BUILT_INS, STAMPS
+from shared.rules.parts import (
+    ACTIONS,
+    ACTIONS_NOT_BUILT,
+    DEPLOY_MODEL,
+    DRIFT_DETECTED,
+    EVENTS,
+    FILE_LANDED,
+    MODEL_REGISTERED,
+    action_of,
+    at,
+    close,
+    event_of,
+    read,
+    whole_number,
+)
+from shared.rules.patterns import Exclusion, PathPattern
+from shared.rules.placeholders import check_placeholders
 from shared.rules.yaml_lines import Found
 
-_MOST_PARAMETERS: Final = 50  # of an ADF pipeline
-_MAY_DIFFER: Final = (
-    "may differ between the events of one batch; add it to collect.by, set collect.max-events: 1, or use {manifest}, "
-    "which lists them all"
-)
-_T = TypeVar("_T")
+_ALL_OF: Final = ("collect", "all-of")
+_GIVE_UP_AFTER: Final = ("collect", "give-up-after")
+_MAX_WAIT: Final = ("collect", "max-wait")
+_MAX_EVENTS: Final = ("collect", "max-events")
+_NOT_OF_A_DEPLOYMENT: Final[dict[tuple[str, ...], str]] = {
+    ("with",): "all it takes stands there",
+    ("collect",): "every model is decided on by itself, one after the other for an endpoint",
+    ("limits", "while-running"): "a newer model always replaces an older one",
+}
 
 
 def check(rule: Mapping[str, object]) -> Iterator[Found]:
     """Finds every contradiction of a rule as the file gives it. What is wrong in itself is not said again."""
-    pattern = _read(PathPattern.parse, _at(rule, "when", "file-landed", "path"))
-    by = _read(Template.parse, _at(rule, "collect", "by"))
-    yield from _captures(pattern)
-    yield from _by(by, pattern)
+    yield from _one_event(at(rule, "when"))
+    yield from _one_action(rule)
+    yield from _breaches(rule)
     yield from _collect(rule)
-    yield from _all_of(rule, pattern)
-    yield from _parameters(rule)
-    yield from _placeholders(rule, pattern, by)
-    if _at(rule, "retry", "backoff") is not None and _at(rule, "retry", "attempts") in (None, 1):
+    yield from _all_of(rule)
+    yield from _deployment(rule)
+    yield from check_placeholders(rule)
+    if at(rule, "retry", "backoff") is not None and at(rule, "retry", "attempts") in (None, 1):
         yield ("retry", "backoff"), "has no effect without attempts: 2 or more"
 
 
-def _captures(pattern: PathPattern | None) -> Iterator[Found]:
-    for name in sorted(BUILT_INS.intersection(pattern.captures if pattern else ())):
-        yield ("when", "file-landed", "path"), f"must not capture {{{name}}}: Relearn itself gives that name a value"
-
-
-def _by(by: Template | None, pattern: PathPattern | None) -> Iterator[Found]:
-    place = ("collect", "by")
-    if by is None or pattern is None:
+def _one_event(when: object) -> Iterator[Found]:
+    if not isinstance(when, Mapping):
         return
-    for name in by.placeholders:
-        if name in BUILT_INS:
-            yield place, f"must not use {{{name}}}, which is known only when a reaction starts"
-        elif name not in pattern.captures:
-            yield place, _unknown(name, pattern)
-    if not by.placeholders:
-        yield (
-            place,
-            f"{by.text!r} has no {{capture}} in it, so every file would be in the same batch; leave `by` out for that",
-        )
-    if by.ambiguous:
-        yield place, f"{by.text!r} may be the same text for different files; put a slash between its placeholders"
+    given = [key for key in when if key in EVENTS]
+    for second in given[1:]:
+        yield ("when", second), f"is a second event beside {given[0]}; write a rule for each"
+    if not when:  # whatever else is in it is refused anyway
+        yield ("when",), f"has no event; write {', '.join(EVENTS[:-1])} or {EVENTS[-1]}"
+
+
+def _one_action(rule: Mapping[str, object]) -> Iterator[Found]:
+    given = [key for key in rule if key in ACTIONS]
+    for second in given[1:]:
+        yield (second,), f"is a second action beside {given[0]}; write a rule for each"
+    if not given and not any(key in ACTIONS_NOT_BUILT or close(key, ACTIONS) for key in rule):
+        yield (), f"has no action; write {' or '.join(ACTIONS)}"
+
+
+def _breaches(rule: Mapping[str, object]) -> Iterator[Found]:
+    drift = at(rule, "when", DRIFT_DETECTED)
+    if not isinstance(drift, Mapping):
+        return
+    times = whole_number(drift.get("times", 1))
+    if times == 1 and drift.get("within") is not None:
+        yield ("when", DRIFT_DETECTED, "within"), "has no effect without times: 2 or more"
+    if times is not None and times > 1 and "within" not in drift:
+        yield ("when", DRIFT_DETECTED, "times"), f"needs within: the time in which {times} breaches count, such as 3d"
+    given = drift.get("signals")
+    signals = given if isinstance(given, list) else []
+    for i, signal in enumerate(signals):
+        if isinstance(signal, str) and signals.index(signal) != i:
+            yield ("when", DRIFT_DETECTED, "signals", i), f"{signal!r} is named twice"
 
 
 def _collect(rule: Mapping[str, object]) -> Iterator[Found]:
-    collect = _at(rule, "collect")
-    if not isinstance(collect, Mapping):
-        return
-    quiet, max_wait = (_read(parse_duration, collect.get(key)) for key in ("quiet", "max-wait"))
-    if collect.get("give-up-after") is not None and collect.get("all-of") is None:
-        yield ("collect", "give-up-after"), "has no effect without all-of"
-    if collect.get("max-wait") is not None and collect.get("quiet") is None:
-        yield ("collect", "max-wait"), "has no effect without quiet"
+    files = event_of(rule) in (None, FILE_LANDED)
+    for place in (_ALL_OF, _GIVE_UP_AFTER):
+        if not files and at(rule, *place) is not None:
+            yield place, f"needs {FILE_LANDED}: only files have names to wait for"
+    if files and at(rule, *_GIVE_UP_AFTER) is not None and at(rule, *_ALL_OF) is None:
+        yield _GIVE_UP_AFTER, "has no effect without all-of"
+    if at(rule, *_MAX_WAIT) is not None and at(rule, "collect", "quiet") is None:
+        yield _MAX_WAIT, "has no effect without quiet"
+    quiet, max_wait = (read(parse_duration, at(rule, "collect", key)) for key in ("quiet", "max-wait"))
     if quiet is not None and max_wait is not None and max_wait < quiet:
-        yield ("collect", "max-wait"), f"is shorter than quiet ({collect['quiet']}); make it longer"
+        yield _MAX_WAIT, f"is shorter than quiet ({at(rule, 'collect', 'quiet')}); make it longer"
+    yield from _max_events(rule)
 
 
-def _all_of(rule: Mapping[str, object], pattern: PathPattern | None) -> Iterator[Found]:
-    names = _at(rule, "collect", "all-of")
+def _max_events(rule: Mapping[str, object]) -> Iterator[Found]:
+    most = whole_number(at(rule, *_MAX_EVENTS)) or 0
+    names = at(rule, *_ALL_OF)
+    files = len({name for name in names if isinstance(name, str)}) if isinstance(names, list) else 0
+    times = whole_number(at(rule, "when", DRIFT_DETECTED, "times")) or 0
+    for needed, what in ((files, "files of all-of"), (times, "breaches of times")):
+        if 0 < most < needed:
+            yield _MAX_EVENTS, f"is less than the {needed} {what}, so no batch could hold what it waits for"
+
+
+def _all_of(rule: Mapping[str, object]) -> Iterator[Found]:
+    names = at(rule, *_ALL_OF)
     if not isinstance(names, list):
         return
+    pattern = read(PathPattern.parse, at(rule, "when", FILE_LANDED, "path"))
     counts = Counter(name for name in names if isinstance(name, str))
     for i, name in enumerate(names):
         if not isinstance(name, str):
             continue
-        place = ("collect", "all-of", i)
+        place = (*_ALL_OF, i)
         if counts[name] > 1 and names.index(name) != i:
             yield place, f"{name!r} is named twice"
         elif message := _not_a_name(name) or _never_comes(name, rule, pattern):
             yield place, message
-    most = _at(rule, "collect", "max-events")
-    if isinstance(most, int) and 0 < most < len(counts):
-        yield (
-            ("collect", "max-events"),
-            f"is less than the {len(counts)} files of all-of, so no batch would ever be complete",
-        )
 
 
 def _not_a_name(name: str) -> str | None:
@@ -108,59 +142,20 @@ def _never_comes(name: str, rule: Mapping[str, object], pattern: PathPattern | N
     if not pattern.fits_within(name):
         folder = "/".join(pattern.text.split("/")[: pattern.folder + 1])
         return f"{name!r} can never come: {folder}/{name} does not fit {pattern.text!r}"
-    exclude = _at(rule, "when", "file-landed", "exclude")
+    exclude = at(rule, "when", FILE_LANDED, "exclude")
     for text in exclude if isinstance(exclude, list) else ():
-        glob = _read(Exclusion.parse, text)
+        glob = read(Exclusion.parse, text)
         if glob is not None and glob.match(name):
             return f"{name!r} can never come: it is excluded by {text!r}"
     return None
 
 
-def _parameters(rule: Mapping[str, object]) -> Iterator[Found]:
-    parameters = _at(rule, "with")
-    names = list(parameters) if isinstance(parameters, Mapping) else []
-    if len(names) + len(STAMPS) > _MOST_PARAMETERS:
-        yield ("with",), f"has {len(names)} parameters; a pipeline takes {_MOST_PARAMETERS}, two of them Relearn's own"
-    for i, name in enumerate(names):
-        same = [other for other in names[:i] if other.casefold() == name.casefold()]
-        if name.casefold() in STAMPS:
-            yield ("with", name), "is sent by Relearn itself with every start; leave it out"
-        elif not name.strip():
-            yield ("with", name), "has no name"
-        elif same:
-            yield ("with", name), f"is the same parameter as {same[0]}: the names differ only in the case of letters"
-
-
-def _placeholders(rule: Mapping[str, object], pattern: PathPattern | None, by: Template | None) -> Iterator[Found]:
-    parameters = _at(rule, "with")
-    if pattern is None or not isinstance(parameters, Mapping):
+def _deployment(rule: Mapping[str, object]) -> Iterator[Found]:
+    if action_of(rule) != DEPLOY_MODEL:
         return
-    usable = BUILT_INS.union(by.placeholders if by is not None else ())
-    unclear = _at(rule, "collect", "by") is not None and not (by and set(by.placeholders) <= set(pattern.captures))
-    any_capture = unclear or _at(rule, "collect", "max-events") == 1
-    for name, text in parameters.items():
-        template = _read(Template.parse, text)
-        for used in template.placeholders if template else ():
-            if used not in pattern.captures and used not in BUILT_INS:
-                yield ("with", name), _unknown(used, pattern)
-            elif used not in usable and not any_capture:
-                yield ("with", name), f"{{{used}}} {_MAY_DIFFER}"
-
-
-def _unknown(name: str, pattern: PathPattern) -> str:
-    close = get_close_matches(name, [*pattern.captures, *BUILT_INS], n=1)
-    meant = f"; did you mean {{{close[0]}}}?" if close else ""
-    return f"{{{name}}} is not captured by {pattern.text!r}{meant}"
-
-
-def _at(value: object, *path: str) -> object:
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _read(parse: Callable[[str], _T], text: object) -> _T | None:
-    try:
-        return parse(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
+    event = event_of(rule)
+    if event not in (None, MODEL_REGISTERED):
+        yield (DEPLOY_MODEL,), f"needs when: {MODEL_REGISTERED}, not {event}: it deploys the model that was registered"
+    for place, why in _NOT_OF_A_DEPLOYMENT.items():
+        if at(rule, *place) is not None:
+            yield place, f"does not go with {DEPLOY_MODEL}: {why}"

@@ -7,56 +7,52 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
+from pathlib import Path as FilePath
 from typing import Final
 
 from pydantic import ValidationError
 
 from shared.errors import ConfigurationError, Problem
-from shared.rules import checks, problems, yaml_lines
-from shared.rules.schema import Reaction, RulesFile
-from shared.rules.values import (
-    DEFAULT_GIVE_UP_AFTER,
-    DEFAULT_TIMEOUT,
-    MAX_WAIT_PER_QUIET,
-    Collect,
-    FileLandedTrigger,
-    Limits,
-    Retry,
-    Revision,
-    Rule,
-    Rules,
-    RunPipeline,
-)
+from shared.rules import building, checks, problems, yaml_lines
+from shared.rules.schema import RulesFile
+from shared.rules.values import Revision, Rules
 from shared.rules.yaml_lines import Document, Found, Path, Plain
 
 _SETTING: Final = re.compile(r"\$\{([^{}]*)\}?")
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WITH: Final = ("with",)
+_TAGS: Final = ("when", "model-registered", "tags")
+_MARGIN: Final = ("deploy-model", "gate", "by")
 
 
-def load(text: str, *, file: str, settings: Mapping[str, str], modified: datetime) -> Rules:
+def load(
+    text: str, *, file: str, settings: Mapping[str, str], modified: datetime, folder: FilePath | None = None
+) -> Rules:
     """The rules in a file's text, with `${NAME}` replaced by settings.
 
     Args:
         file: its name, for problems.
         modified: when it was last changed: of two revisions that differ, this tells the older.
+        folder: the app's folder, where the files are that the rules refer to.
 
     Raises:
         ConfigurationError: with every problem of the file.
     """
-    reader = _Reader(text, settings)
+    reader = _Reader(text, settings, folder)
     content = reader.read()
     if content is None or reader.problems:
         raise ConfigurationError([Problem(where=file, line=line, message=m) for line, m in sorted(reader.problems)])
-    revision = Revision(hash=_hash(text, reader.used), modified=modified)
-    return Rules(revision=revision, rules={name: _rule(name, r) for name, r in content.reactions.items()})
+    revision = Revision(hash=_hash(text, reader.used, content), modified=modified)
+    return Rules(revision=revision, rules={name: building.rule(name, r) for name, r in content.reactions.items()})
 
 
 class _Reader:
     """Reads one text, and collects its problems and the settings it uses."""
 
-    def __init__(self, text: str, settings: Mapping[str, str]) -> None:
+    def __init__(self, text: str, settings: Mapping[str, str], folder: FilePath | None) -> None:
         self._document: Document = yaml_lines.read(text)
         self._settings = settings
+        self._folder = folder
         self.problems: set[tuple[int, str]] = set(self._document.problems)
         self.used: dict[str, str] = {}
         self._unresolved: set[Path] = set()
@@ -68,14 +64,14 @@ class _Reader:
             self._found((), "has no rules: it must begin with version: 1 and reactions:")
             return None
         content = self._prepared(self._document.value, ())
-        rules, wrong = _validated(content)
+        rules, wrong = _validated(content, self._folder)
         for place, message in (*_contradictions(content), *wrong):
             if place not in self._unresolved:  # there a setting that is missing was found; the rest follows from it
                 self._found(place, message)
         return rules
 
     def _prepared(self, value: Plain, path: Path) -> Plain:
-        """The value with settings put in, and with pipeline parameters as the texts they are written as."""
+        """The value with settings put in, and what is taken as it is written as a text."""
         if isinstance(value, dict):
             return {key: self._prepared(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
@@ -83,7 +79,7 @@ class _Reader:
         if value is None:
             self._no_value(path)
             return None
-        if len(path) == 4 and path[2] == "with":
+        if _taken_as_written(path):
             value = self._document.texts[path]
         return self._with_settings(value, path) if isinstance(value, str) else value
 
@@ -115,9 +111,15 @@ class _Reader:
         self.problems.add((self._document.line_of(path), f"{where}: {message}" if where else message))
 
 
-def _validated(content: Plain) -> tuple[RulesFile | None, list[Found]]:
+def _taken_as_written(path: Path) -> bool:
+    """Whether 0.10 stays 0.10 there: parameters and tags are texts, and a gate's margin is not rounded."""
+    place = path[2:]
+    return place[:-1] in (_WITH, _TAGS) or place == _MARGIN
+
+
+def _validated(content: Plain, folder: FilePath | None) -> tuple[RulesFile | None, list[Found]]:
     try:
-        return RulesFile.model_validate(content), []
+        return RulesFile.model_validate(content, context={"folder": folder}), []
     except ValidationError as error:
         return None, list(problems.in_words(error.errors(include_url=False)))
 
@@ -129,27 +131,6 @@ def _contradictions(content: Plain) -> Iterator[Found]:
             yield ("reactions", name, *place), message
 
 
-def _hash(text: str, used: Mapping[str, str]) -> str:
-    return sha256(json.dumps([text, sorted(used.items())]).encode()).hexdigest()[:12]
-
-
-def _rule(name: str, reaction: Reaction) -> Rule:
-    file_landed = reaction.when.file_landed
-    return Rule(
-        name=name,
-        trigger=FileLandedTrigger(path=file_landed.path, exclude=tuple(file_landed.exclude)),
-        collect=_collect(reaction),
-        action=RunPipeline(pipeline=reaction.run_pipeline, with_=reaction.with_),
-        limits=Limits(**reaction.limits.given()),
-        retry=Retry(**reaction.retry.given()),
-        timeout=reaction.timeout or DEFAULT_TIMEOUT,
-    )
-
-
-def _collect(reaction: Reaction) -> Collect:
-    given = reaction.collect.given()
-    if "all_of" in given:
-        given = {"give_up_after": DEFAULT_GIVE_UP_AFTER, **given, "all_of": tuple(given["all_of"])}
-    if "quiet" in given:
-        given = {"max_wait": MAX_WAIT_PER_QUIET * given["quiet"], **given}
-    return Collect(**given)
+def _hash(text: str, used: Mapping[str, str], content: RulesFile) -> str:
+    requests = [rule.deploy_model.smoke_test for rule in content.reactions.values() if rule.deploy_model is not None]
+    return sha256(json.dumps([text, sorted(used.items()), requests]).encode()).hexdigest()[:12]

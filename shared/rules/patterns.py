@@ -1,4 +1,4 @@
-"""Path patterns that capture, globs that exclude, and templates that use what was captured."""
+"""Patterns that capture, globs that exclude, and templates that use what was captured."""
 
 from __future__ import annotations
 
@@ -6,63 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+from shared.rules.pieces import LIVE, PatternError, Piece, Pieces, pattern_pieces, template_pieces
+
 _CONTAINER: Final = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$web|\$root")
-_PIECE: Final = re.compile(r"\{\{|\}\}|\{[^{}]*\}|\*+|[{}]|[^{}*]+")
 _FOLDER: Final = "(?:[^/]+/)"
-
-
-class PatternError(ValueError):
-    """The text is not a pattern or template; the message says why, and what to write."""
-
-
-class _Piece(NamedTuple):
-    """A part of a pattern or template: literal text, the name of a `{placeholder}`, or stars."""
-
-    kind: Literal["text", "name", "stars"]
-    text: str
-
-    @property
-    def spelled(self) -> str:
-        return f"{{{self.text}}}" if self.kind == "name" else self.text
-
-
-_Pieces = tuple[_Piece, ...]
-_ANY_FOLDERS: Final[_Pieces] = (_Piece("stars", "**"),)
-
-
-def _pieces(text: str, *, stars: bool) -> _Pieces:
-    """The text's parts; two literal ones never follow each other."""
-    pieces: list[_Piece] = []
-    for found in _PIECE.findall(text):
-        piece = _piece(found, text, stars=stars)
-        if piece.kind == "text" and pieces and pieces[-1].kind == "text":
-            piece = _Piece("text", pieces.pop().text + piece.text)
-        pieces.append(piece)
-    return tuple(pieces)
-
-
-def _piece(found: str, text: str, *, stars: bool) -> _Piece:
-    if found in {"{{", "}}"}:
-        return _Piece("text", found[0])
-    if found in {"{", "}"}:
-        raise PatternError(f"{text!r} has a brace without its other half; write {found * 2} for the character")
-    if found.startswith("{"):
-        return _Piece("name", _name(found[1:-1]))
-    return _Piece("stars" if stars and found.startswith("*") else "text", found)
-
-
-def _name(name: str) -> str:
-    if name.startswith("live:"):
-        raise PatternError("{live:…} is not built yet")
-    if not _NAME.fullmatch(name):
-        raise PatternError(
-            f"{{{name}}} is not a placeholder: a name has up to 32 letters, digits and underscores and begins with a "
-            "letter; write {{ and }} for braces that are text"
-        )
-    return name
+_ANY_FOLDERS: Final[Pieces] = (Piece("stars", "**"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +45,13 @@ class PathPattern:
             )
         if not segments:
             raise PatternError(f"{text!r} names a container only; add the files, such as {container}/**/*.csv")
-        parsed = [_pieces(segment, stars=True) for segment in segments]
-        captures = tuple(piece.text for pieces in parsed for piece in pieces if piece.kind == "name")
-        for name in captures:
-            if captures.count(name) > 1:
-                raise PatternError(f"{text!r} captures {{{name}}} twice; give each capture a name of its own")
+        parsed = [pattern_pieces(segment) for segment in segments]
         starred = (i for i, pieces in enumerate(parsed) if any(piece.kind == "stars" for piece in pieces))
         folder = min(next(starred, len(parsed)), len(parsed) - 1)
         return cls(
             text=text,
             container=container,
-            captures=captures,
+            captures=_captures(text, parsed),
             folder=folder,
             _path=re.compile(_regex(parsed)),
             _within=re.compile(_regex(parsed[folder:])),
@@ -139,7 +85,7 @@ class Exclusion:
         Raises:
             PatternError: with what is wrong with it.
         """
-        parsed = [_pieces(segment, stars=True) for segment in _segments(text.removesuffix("/"))]
+        parsed = [pattern_pieces(segment) for segment in _segments(text.removesuffix("/"))]
         if any(piece.kind == "name" for pieces in parsed for piece in pieces):
             raise PatternError(f"{text!r} must not capture: an exclusion has only text and stars")
         below = "(?:/.*)?" if "/" in text else ""
@@ -150,11 +96,41 @@ class Exclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """Text with `{name}` in it; `{{` and `}}` are braces."""
+class NamePattern:
+    """A pattern for a name, such as a monitor's or a model's: `{name}` captures a part of it, `*` stands for any text.
+
+    A slash is a character like any other only outside captures and stars: they end there, as in a path.
+    """
 
     text: str
-    _parsed: _Pieces = field(repr=False, compare=False)
+    captures: tuple[str, ...]
+    _name: re.Pattern[str] = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> NamePattern:
+        """Reads a pattern.
+
+        Raises:
+            PatternError: with what is wrong with it.
+        """
+        _refuse_signs(text)
+        parsed = pattern_pieces(text)
+        if any(piece.kind == "stars" and len(piece.text) > 1 for piece in parsed):
+            raise PatternError(f"{text!r} has ** in it; in a name * stands for any text")
+        return cls(text=text, captures=_captures(text, [parsed]), _name=re.compile(_segment(parsed)))
+
+    def match(self, name: str) -> dict[str, str] | None:
+        """What the pattern captures of a name, or None where it does not fit."""
+        found = self._name.fullmatch(name)
+        return found.groupdict() if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Text with `{name}` or `{live:ENDPOINT}` in it; `{{` and `}}` are braces."""
+
+    text: str
+    _parsed: Pieces = field(repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Template:
@@ -163,18 +139,23 @@ class Template:
         Raises:
             PatternError: with what is wrong with it.
         """
-        return cls(text=text, _parsed=_pieces(text, stars=False))
+        return cls(text=text, _parsed=template_pieces(text))
 
     @property
     def placeholders(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(piece.text for piece in self._parsed if piece.kind == "name"))
 
     @property
+    def live(self) -> tuple[str, ...]:
+        """The endpoints whose live model is asked for."""
+        return tuple(dict.fromkeys(piece.text.removeprefix(LIVE) for piece in self._parsed if piece.kind == "live"))
+
+    @property
     def ambiguous(self) -> bool:
         """Whether different values may render the same text: they may, unless a slash parts the placeholders."""
         literal = "/"
         for piece in self._parsed:
-            if piece.kind == "name":
+            if piece.kind != "text":
                 if "/" not in literal:
                     return True
                 literal = ""
@@ -183,15 +164,28 @@ class Template:
         return False
 
     def render(self, values: Mapping[str, str]) -> str:
-        return "".join(values[piece.text] if piece.kind == "name" else piece.text for piece in self._parsed)
+        """The text with values put in: each placeholder's by its name, a live model's by `live:ENDPOINT`."""
+        return "".join(piece.text if piece.kind == "text" else values[piece.text] for piece in self._parsed)
 
 
-def _segments(text: str) -> list[str]:
+def _captures(text: str, parsed: Sequence[Pieces]) -> tuple[str, ...]:
+    captures = tuple(piece.text for pieces in parsed for piece in pieces if piece.kind == "name")
+    for name in captures:
+        if captures.count(name) > 1:
+            raise PatternError(f"{text!r} captures {{{name}}} twice; give each capture a name of its own")
+    return captures
+
+
+def _refuse_signs(text: str) -> None:
     if not text:
         raise PatternError("is empty")
     for sign, advice in (("\\", "write /"), ("?", "write * or {name}"), ("[", "write * or {name}")):
         if sign in text:
             raise PatternError(f"{text!r} has a {sign}, which has no meaning in a pattern; {advice}")
+
+
+def _segments(text: str) -> list[str]:
+    _refuse_signs(text)
     segments = text.split("/")
     if text.startswith("/"):
         raise PatternError(f"{text!r} begins with a slash; leave it out")
@@ -202,7 +196,7 @@ def _segments(text: str) -> list[str]:
     return segments
 
 
-def _regex(parsed: Sequence[_Pieces]) -> str:
+def _regex(parsed: Sequence[Pieces]) -> str:
     """One expression for a row of segments, in linear time.
 
     What stands between two `**` is taken at the first place where it fits, and so is what stands between two captures
@@ -222,7 +216,7 @@ def _regex(parsed: Sequence[_Pieces]) -> str:
     return "".join(f"{segment}/" for segment in first) + found + f"{_FOLDER}*" + ("/".join(last) or "[^/]+")
 
 
-def _segment(pieces: _Pieces) -> str:
+def _segment(pieces: Pieces) -> str:
     text = "".join(piece.spelled for piece in pieces)
     if any(piece.kind == "stars" and len(piece.text) > 1 for piece in pieces):
         raise PatternError(f"{text!r} is not possible: ** stands alone between slashes, for any number of folders")

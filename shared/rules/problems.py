@@ -3,55 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from typing import Final
 
 from pydantic_core import ErrorDetails
 
+from shared.rules.fields import LONGEST_NAME, kind_of
+from shared.rules.parts import NOT_BUILT, close
 from shared.rules.schema import (
-    LONGEST_NAME,
     Collect,
+    DeployModel,
+    DriftDetected,
     FileLanded,
+    Gate,
     Limits,
+    ModelRegistered,
     Reaction,
     Retry,
     RulesFile,
     Section,
+    Serving,
     When,
-    kind_of,
 )
 from shared.rules.yaml_lines import Found, Path
-
-_TRIGGERS: Final = frozenset({"drift-detected", "model-registered", "run-ended", "file-overdue"})
-_ACTIONS: Final = frozenset({"run-job", "deploy-model", "roll-back", "notify"})
-NOT_BUILT: Final = (
-    _TRIGGERS
-    | _ACTIONS
-    | {
-        "until",
-        "during-cooldown",
-        "concurrency",
-        "start-rate",
-        "priority",
-        "resources",
-        "mode",
-        "expect",
-        "gate",
-        "soak",
-    }
-)
-"""Keys the language is meant to have, refused wherever they stand until they do something."""
 
 # By their place in a reaction; () is the reaction itself.
 _SECTIONS: Final[dict[Path, type[Section]]] = {
     (): Reaction,
     ("when",): When,
     ("when", "file-landed"): FileLanded,
+    ("when", "drift-detected"): DriftDetected,
+    ("when", "model-registered"): ModelRegistered,
     ("collect",): Collect,
+    ("deploy-model",): DeployModel,
+    ("deploy-model", "gate"): Gate,
+    ("deploy-model", "serving"): Serving,
     ("limits",): Limits,
     ("retry",): Retry,
 }
-_STANDS_INSTEAD: Final = {"file-landed": _TRIGGERS, "run-pipeline": _ACTIONS}
 _NO_NAME: Final = f"is not the name of a reaction: small letters, digits and single hyphens, up to {LONGEST_NAME}"
 _SHAPES: Final = {
     "model_type": "must be a mapping (indented keys and values), not {kind}",
@@ -91,23 +79,20 @@ def _message(error: ErrorDetails, place: Path) -> str:
 
 
 def _meant(unknown: Path, missing: Path) -> bool:
-    """Whether the key that is missing is there, only misspelled or replaced by one that is not built yet."""
-    if unknown[:-1] != missing[:-1]:
-        return False
-    key = str(missing[-1])
-    return unknown[-1] in _STANDS_INSTEAD.get(key, ()) or _close(str(unknown[-1]), [key]) is not None
+    """Whether the key that is missing is there, only misspelled."""
+    return unknown[:-1] == missing[:-1] and close(str(unknown[-1]), [str(missing[-1])]) is not None
 
 
 def _unknown_key(place: Path) -> str:
     key = str(place[-1])
     if key in NOT_BUILT:
         return "is not built yet"
-    close = _close(key, _keys(_section_at(place[:-1])))
-    if close is not None:
-        return f"is not a key; did you mean {close}?"
+    found = close(key, _keys(_section_at(place[:-1])))
+    if found is not None:
+        return f"is not a key; did you mean {found}?"
     homes = [".".join(map(str, home)) for home, section in _SECTIONS.items() if key in _keys(section)]
     if homes:
-        return f"does not belong here, but under {homes[0] or 'the name of a reaction'}"
+        return f"does not belong here, but under {' or '.join(home or 'the name of a reaction' for home in homes)}"
     return f"is not a key; there are {', '.join(_keys(_section_at(place[:-1])))}"
 
 
@@ -117,8 +102,3 @@ def _section_at(place: Path) -> type[Section]:
 
 def _keys(section: type[Section]) -> list[str]:
     return [field.alias or name for name, field in section.model_fields.items()]
-
-
-def _close(key: str, keys: list[str]) -> str | None:
-    found = get_close_matches(key.lower().replace("_", "-"), keys, n=1)
-    return found[0] if found else None

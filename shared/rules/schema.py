@@ -2,110 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from shared.rules.durations import parse_duration
-from shared.rules.patterns import Exclusion, PathPattern, Template
-from shared.rules.values import WhileRunning
-
-VERSION: Final = 1
-LONGEST_NAME: Final = 64
-_NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-_DURATION: Final = r"\$\{|^(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"  # or with a setting in it
-_NOT_IN_A_PIPELINE_NAME: Final = frozenset('.+?/<>*%&:\\"{}')
-_NOT_BUILT_POLICIES: Final = frozenset({"queue", "replace"})
-_KINDS: Final = {
-    dict: "a mapping",
-    list: "a list",
-    str: "text",
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-}
-
-
-def kind_of(value: object) -> str:
-    """What a YAML value is, in a user's words."""
-    return _KINDS.get(type(value), "nothing")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    quotes = "" if isinstance(value, dict | list) else "; put it in quotes"
-    raise ValueError(f"must be text, not {kind_of(value)}{quotes}")
-
-
-def _from_text(parse: Callable[[str], object]) -> PlainValidator:
-    return PlainValidator(lambda value: parse(_text(value)))
-
-
-def _duration(value: object) -> timedelta:
-    if isinstance(value, dict | list | bool):
-        raise ValueError(f"must be a duration such as 5m, not {kind_of(value)}")  # noqa: TRY004 - pydantic wants it
-    return parse_duration(str(value))
-
-
-def _number(lowest: int, highest: int) -> PlainValidator:
-    def validate(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            found = value if isinstance(value, float) else kind_of(value)
-            raise ValueError(f"must be a whole number, not {found}")  # noqa: TRY004 - pydantic wants it
-        if not lowest <= value <= highest:
-            raise ValueError(f"must be from {lowest} to {highest}, not {value}")
-        return value
-
-    return PlainValidator(validate)
-
-
-def _version(value: object) -> int:
-    if value != VERSION or not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"must be {VERSION}, the only version of the language there is")
-    return value
-
-
-def _while_running(value: object) -> WhileRunning:
-    text = _text(value)
-    if text in _NOT_BUILT_POLICIES:
-        raise ValueError(f"{text} is not built yet; there are {' and '.join(WhileRunning)}")
-    if text not in list(WhileRunning):
-        raise ValueError(f"must be {' or '.join(WhileRunning)}, not {text!r}")
-    return WhileRunning(text)
-
-
-def _pipeline(name: str) -> str:
-    wrong = sorted(_NOT_IN_A_PIPELINE_NAME & set(name))
-    if wrong:
-        raise ValueError(f"{name!r} is not the name of a pipeline: it must not have {' '.join(wrong)}")
-    if not 1 <= len(name) <= 260:
-        raise ValueError(f"is not the name of a pipeline: those have 1 to 260 characters, not {len(name)}")
-    return name
-
-
-Version = Annotated[int, PlainValidator(_version), WithJsonSchema({"const": VERSION})]
-Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=LONGEST_NAME)]
-Pattern = Annotated[PathPattern, _from_text(PathPattern.parse), WithJsonSchema({"type": "string"})]
-Glob = Annotated[Exclusion, _from_text(Exclusion.parse), WithJsonSchema({"type": "string"})]
-Pipeline = Annotated[str, _from_text(_pipeline), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 260})]
-# The reader has made texts of them all, as they are written: a pipeline's parameters are texts.
-Parameter = Annotated[Template, _from_text(Template.parse), WithJsonSchema({"type": ["string", "number", "boolean"]})]
-FileName = Annotated[str, _from_text(str), WithJsonSchema({"type": "string"})]
-
-# Those that may be left out are None then. The validators see given values only.
-Text = Annotated[Template | None, _from_text(Template.parse), WithJsonSchema({"type": "string"})]
-Duration = Annotated[
-    timedelta | None,
-    PlainValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": _DURATION, "examples": ["90s", "1h30m"]}),
-]
-Events = Annotated[int | None, _number(1, 1_000_000), WithJsonSchema({"type": "integer", "minimum": 1})]
-Attempts = Annotated[int | None, _number(1, 20), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 20})]
-Policy = Annotated[WhileRunning | None, PlainValidator(_while_running), WithJsonSchema({"enum": [*WhileRunning]})]
+from shared.rules import fields
 
 
 class Section(BaseModel):
@@ -126,51 +28,83 @@ class Section(BaseModel):
 class FileLanded(Section):
     """A complete file is in the data lake."""
 
-    path: Pattern = Field(
+    path: fields.Pattern = Field(
         description="Which files: `container/folder/{capture}/*.csv`. `{name}` captures text within one segment of the "
         "path, `*` stands for any text within a segment, `**` for any number of folders. Case matters."
     )
-    exclude: list[Glob] = Field(
+    exclude: list[fields.Glob] = Field(
         default=[],
         description="Which of them not: globs for the name; with a slash in it, for folders anywhere in the path.",
         examples=[["_*", "*.tmp", "_temporary/"]],
     )
 
 
-class When(Section):
-    """What must happen."""
+class DriftDetected(Section):
+    """A monitor found that data have drifted: one of its signals went beyond its threshold."""
 
-    file_landed: FileLanded
+    monitor: fields.PatternOfNames = Field(
+        description="Which monitors: a name. `{name}` captures a part of it, `*` stands for any text. Case matters."
+    )
+    signals: list[fields.Signal] = Field(
+        default=[], min_length=1, description="Only these signals of the monitor. By default any."
+    )
+    times: fields.Times = Field(
+        default=None,
+        description="How many breaches it takes; 2 or more need `within`.",
+        json_schema_extra={"default": 1},
+    )
+    within: fields.Duration = Field(default=None, description="The time within which `times` breaches must come.")
+
+
+class ModelRegistered(Section):
+    """A version of a model was registered in the workspace."""
+
+    model: fields.PatternOfNames = Field(
+        description="Which models: a name. `{name}` captures a part of it, `*` stands for any text. Case matters."
+    )
+    tags: dict[fields.Tag, fields.TagValue] = Field(
+        default={}, min_length=1, description="Only versions registered with all of these tags."
+    )
+
+
+class When(Section):
+    """What must happen: one kind of event."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    file_landed: FileLanded | None = None
+    drift_detected: DriftDetected | None = None
+    model_registered: ModelRegistered | None = None
 
 
 class Collect(Section):
     """How events become one batch. Without this, every event starts a reaction at once if none is running."""
 
-    by: Text = Field(
+    by: fields.Text = Field(
         default=None,
         description="One batch per value of this text, such as `{batch}`. Two placeholders need a slash between them. "
         "Without it the rule has one batch at a time.",
     )
-    all_of: list[FileName] = Field(
+    all_of: list[fields.FileName] = Field(
         default=[],
         min_length=1,
         description="Wait until each of these files is there; names within the pattern's folder, which is the path "
         "before the first segment with a star.",
     )
-    give_up_after: Duration = Field(
+    give_up_after: fields.Duration = Field(
         default=None,
         description="How long an incomplete batch waits for the rest of `all-of`, from its first file. Then its files "
         "are skipped as incomplete.",
         json_schema_extra={"default": "24h"},
     )
-    quiet: Duration = Field(
+    quiet: fields.Duration = Field(
         default=None,
         description="Close the batch when no further event has come for this long. By default it closes at once.",
     )
-    max_wait: Duration = Field(
+    max_wait: fields.Duration = Field(
         default=None, description="Close it after this long even if events keep coming. By default 10 times `quiet`."
     )
-    max_events: Events = Field(
+    max_events: fields.Events = Field(
         default=None, description="At most so many events in one batch; more make further batches. By default no limit."
     )
 
@@ -178,11 +112,11 @@ class Collect(Section):
 class Limits(Section):
     """How often reactions may start."""
 
-    cooldown: Duration = Field(
+    cooldown: fields.Duration = Field(
         default=None,
         description="How long after a reaction's end the next one of the same `by` waits. By default not at all.",
     )
-    while_running: Policy = Field(
+    while_running: fields.Policy = Field(
         default=None,
         description="Events that come while a reaction of the same `by` runs: `coalesce` collects them for one next "
         "reaction, `skip` records and drops them.",
@@ -193,12 +127,64 @@ class Limits(Section):
 class Retry(Section):
     """Whether a start that went wrong, or a run that failed, is tried again."""
 
-    attempts: Attempts = Field(
+    attempts: fields.Attempts = Field(
         default=None, description="How many attempts in all; 1 is no second try.", json_schema_extra={"default": 1}
     )
-    backoff: Duration = Field(
+    backoff: fields.Duration = Field(
         default=None,
         description="The wait before the second attempt; each further one waits twice as long.",
+        json_schema_extra={"default": "1m"},
+    )
+
+
+class Gate(Section):
+    """When a model may go live. Without it every model may."""
+
+    metric: fields.Metric = Field(
+        description="The property of the registered model that is compared, such as Accuracy; more is better. The "
+        "model's `live.METRIC` is the live model's value on the same data."
+    )
+    better_than: fields.BetterThan = Field(description="What it must be better than: `live`, the model that is live.")
+    by: fields.Margin = Field(
+        default=None,
+        description="By how much at least. With 0 it must just be better.",
+        json_schema_extra={"default": 0},
+    )
+
+
+class Serving(Section):
+    """What a deployment runs with."""
+
+    code: fields.Code = Field(description="Registered code: `azureml:NAME:VERSION`, or its ARM id.")
+    environment: fields.Environment = Field(
+        description="The registered environment: `azureml:NAME:VERSION`, or its ARM id."
+    )
+    script: fields.Script = Field(
+        default=None, description="The scoring script in the code.", json_schema_extra={"default": "score.py"}
+    )
+    instance_type: fields.InstanceType = Field(
+        default=None, description="The kind of machine.", json_schema_extra={"default": "Standard_DS3_v2"}
+    )
+    instances: fields.Instances = Field(
+        default=None, description="How many machines.", json_schema_extra={"default": 1}
+    )
+
+
+class DeployModel(Section):
+    """Deploy the registered model beside the live one; if all is well it takes its place."""
+
+    endpoint: fields.Endpoint = Field(
+        description="The online endpoint: 3 to 32 letters, digits and single hyphens, unique in its Azure region."
+    )
+    gate: Gate | None = None
+    smoke_test: fields.Request = Field(
+        description='A JSON file in the app\'s folder with a request, `{"data": […]}`, that the new deployment must '
+        "answer before it gets traffic."
+    )
+    serving: Serving
+    keep_previous: fields.KeepPrevious = Field(
+        default=None,
+        description="How long the deployment that was live stays, without traffic, before it is removed.",
         json_schema_extra={"default": "1m"},
     )
 
@@ -206,32 +192,45 @@ class Retry(Section):
 class Reaction(Section):
     """One rule: which events lead to which action, and under what limits."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["run-pipeline"]},
+                {"required": ["deploy-model"], "properties": {"collect": False, "with": False}},
+            ]
+        }
+    )
+
     when: When
     collect: Collect = Field(default_factory=Collect)
-    run_pipeline: Pipeline = Field(
+    run_pipeline: fields.Pipeline = Field(
+        default=None,
         description="Start this Data Factory pipeline. It must declare the parameters reaction_id and attempt, which "
-        "Relearn sends with every start, and each parameter of `with`."
+        "Relearn sends with every start, and each parameter of `with`.",
     )
-    with_: dict[str, Parameter] = Field(
+    with_: dict[str, fields.Parameter] = Field(
         default={},
         description="The pipeline's parameters. They are sent as text: a number or true is sent as it is written here. "
-        "Placeholders: the captures that `collect.by` names, {manifest} (the URL of a JSON file that lists the batch), "
-        "{count} (of its events) and {reaction_id}.",
+        "Placeholders: {manifest} (the URL of a JSON file that lists the batch), {count} (of its events), "
+        "{reaction_id}, {live:ENDPOINT} (the model that is live there), and what the event gives: of a file, the "
+        "captures that `collect.by` names; of drift all captures, {monitor}, {signal} and {run_id}; of a model all "
+        "captures, {model} and {version}.",
     )
+    deploy_model: DeployModel | None = None
     limits: Limits = Field(default_factory=Limits)
     retry: Retry = Field(default_factory=Retry)
-    timeout: Duration = Field(
+    timeout: fields.Duration = Field(
         default=None,
-        description="How long one attempt may run from its accepted start; then it is cancelled.",
-        json_schema_extra={"default": "24h"},
+        description="How long one attempt may run from its accepted start; then it is cancelled. By default 24h, with "
+        "deploy-model 1h.",
     )
 
 
 class RulesFile(Section):
     """What Relearn does when something happens. Any text may hold `${NAME}`, an app setting."""
 
-    version: Version = Field(description="The version of this file's language.")
-    reactions: Annotated[dict[Name, Reaction], Field(min_length=1)] = Field(
+    version: fields.Version = Field(description="The version of this file's language.")
+    reactions: Annotated[dict[fields.Name, Reaction], Field(min_length=1)] = Field(
         description="The rules by name: small letters, digits and hyphens, up to 64 characters."
     )
 
@@ -241,6 +240,9 @@ class _ForEditors(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401 - pydantic's own types for these are private
         return False
+
+    def nullable_schema(self, schema: Any) -> dict[str, Any]:  # noqa: ANN401
+        return self.generate_inner(schema["schema"])  # what may be left out may not be null
 
     def default_schema(self, schema: Any) -> dict[str, Any]:  # noqa: ANN401
         return self.generate_inner(schema["schema"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from shared.events import Event, FileLanded
-from shared.rules.patterns import Exclusion, PathPattern, Template
+from shared.events import DriftDetected, Event, FileLanded, ModelRegistered
+from shared.rules.patterns import Exclusion, NamePattern, PathPattern, Template
 
 BUILT_INS: Final = frozenset({"manifest", "reaction_id", "count"})
 """Placeholders of `with` that are known only when a reaction starts."""
@@ -18,6 +19,8 @@ STAMPS: Final = frozenset({"reaction_id", "attempt"})
 """Parameters Relearn sends itself with every start."""
 
 DEFAULT_TIMEOUT: Final = timedelta(hours=24)
+DEFAULT_ROLLOUT_TIMEOUT: Final = timedelta(hours=1)
+DEFAULT_KEEP_PREVIOUS: Final = timedelta(minutes=1)
 DEFAULT_GIVE_UP_AFTER: Final = timedelta(hours=24)
 """Without it the files of a batch that never gets complete would have no end."""
 MAX_WAIT_PER_QUIET: Final = 10
@@ -62,6 +65,8 @@ class FileLandedTrigger:
     """Files of one container whose path fits the pattern, except those excluded."""
 
     kind: ClassVar[str] = FileLanded.kind
+    gives: ClassVar[frozenset[str]] = frozenset()
+    """Names that the event itself gives a value, beside what the pattern captures."""
 
     path: PathPattern
     exclude: tuple[Exclusion, ...] = ()
@@ -74,6 +79,49 @@ class FileLandedTrigger:
         if captured is None or any(exclusion.match(event.path) for exclusion in self.exclude):
             return None
         return captured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftDetectedTrigger:
+    """Breaches of monitors whose name fits. `times` of them `within` a time; without `signals`, whatever the signal."""
+
+    kind: ClassVar[str] = DriftDetected.kind
+    gives: ClassVar[frozenset[str]] = frozenset({"monitor", "signal", "run_id"})
+
+    monitor: NamePattern
+    signals: tuple[str, ...] = ()
+    times: int = 1
+    within: timedelta | None = None
+
+    def captures(self, event: Event) -> dict[str, str] | None:
+        """What the pattern captured, and {monitor}, {signal} and {run_id}; None where the event is not this one's."""
+        if not isinstance(event, DriftDetected) or event.monitor is None:
+            return None
+        captured = self.monitor.match(event.monitor)
+        if captured is None or (self.signals and event.signal not in self.signals):
+            return None
+        return {**captured, "monitor": event.monitor, "signal": event.signal or "", "run_id": event.run_id}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRegisteredTrigger:
+    """Versions of models whose name fits, registered with all of these tags."""
+
+    kind: ClassVar[str] = ModelRegistered.kind
+    gives: ClassVar[frozenset[str]] = frozenset({"model", "version"})
+
+    model: NamePattern
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def captures(self, event: Event) -> dict[str, str] | None:
+        """What the pattern captured, and {model} and {version}; None where the event is not this trigger's."""
+        if not isinstance(event, ModelRegistered) or not self.tags.items() <= event.tags.items():
+            return None
+        captured = self.model.match(event.name)
+        return None if captured is None else {**captured, "model": event.name, "version": event.version}
+
+
+Trigger = FileLandedTrigger | DriftDetectedTrigger | ModelRegisteredTrigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +147,47 @@ class RunPipeline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A candidate passes if its `metric` beats the live model's, on the same data, by `by` or more (0: by anything)."""
+
+    metric: str
+    by: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What a deployment runs with: registered code and environment (`azureml:NAME:VERSION` or an ARM id), machines."""
+
+    code: str
+    environment: str
+    script: str = "score.py"
+    instance_type: str = "Standard_DS3_v2"
+    instances: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployModel:
+    """Deploy the registered model on an online endpoint, beside the live one, which it replaces if all is well.
+
+    Attributes:
+        smoke_test: the text of the request, a JSON object with the list `data`, that must be answered first.
+        gate: None lets every model pass.
+        keep_previous: how long the deployment that was live before stays without traffic.
+    """
+
+    kind: ClassVar[str] = "deploy-model"
+
+    endpoint: str
+    serving: Serving
+    smoke_test: str
+    gate: Gate | None = None
+    keep_previous: timedelta = DEFAULT_KEEP_PREVIOUS
+
+
+Action = RunPipeline | DeployModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     cooldown: timedelta = timedelta(0)
     while_running: WhileRunning = WhileRunning.COALESCE
@@ -115,8 +204,8 @@ class Retry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     name: str
-    trigger: FileLandedTrigger
-    action: RunPipeline
+    trigger: Trigger
+    action: Action
     collect: Collect = Collect()
     limits: Limits = Limits()
     retry: Retry = Retry()
@@ -124,13 +213,18 @@ class Rule:
 
     def match(self, event: Event) -> Match | None:
         captures = self.trigger.captures(event)
-        if captures is None:
-            return None
-        return Match(key=self.collect.by.render(captures) if self.collect.by else "", captures=captures)
+        return None if captures is None else Match(key=self._key(captures), captures=captures)
+
+    def _key(self, captures: Mapping[str, str]) -> str:
+        if isinstance(self.action, DeployModel):
+            return self.action.endpoint  # whatever the model: an endpoint has one rollout at a time
+        return self.collect.by.render(captures) if self.collect.by else ""
 
     def relative_name(self, event: Event) -> str:
         """A matching file's name within the pattern's folder, which is what `all_of` names; else an empty text."""
-        return self.trigger.path.relative_name(event.path) if isinstance(event, FileLanded) else ""
+        if isinstance(self.trigger, FileLandedTrigger) and isinstance(event, FileLanded):
+            return self.trigger.path.relative_name(event.path)
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

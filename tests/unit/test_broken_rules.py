@@ -18,6 +18,7 @@ HEAD = "version: 1\nreactions:\n  score:\n"
 WHEN = '    when: {file-landed: {path: "lake/in/{batch}/{part}/*.csv"}}\n'
 RUN = "    run-pipeline: score-diabetes\n"
 RULE = HEAD + WHEN + RUN
+NO_ACTION = "reactions.score: has no action; write run-pipeline or deploy-model"
 
 # Each case is refused with exactly the problems it names: a part of the message, and the line.
 
@@ -82,8 +83,8 @@ FILES = [
     ("a reaction that is text", "version: 1\nreactions:\n  score: yes # !\n", ["reactions.score: must be a mapping"]),
     ("a reaction without value", "version: 1\nreactions:\n  score: # !\n", ["reactions.score: has no value"]),
     ("no when", "version: 1\nreactions:\n  score: # !\n" + RUN, ["reactions.score: when is missing"]),
-    ("no action", "version: 1\nreactions:\n  score: # !\n" + WHEN, ["reactions.score: run-pipeline is missing"]),
-    ("an empty reaction", "version: 1\nreactions:\n  score: {} # !!\n", ["run-pipeline is missing", "when is missing"]),
+    ("no action", "version: 1\nreactions:\n  score: # !\n" + WHEN, [NO_ACTION]),
+    ("an empty reaction", "version: 1\nreactions:\n  score: {} # !!\n", [NO_ACTION, "when is missing"]),
     (
         "by without quotes",
         RULE + "    collect: {by: {batch}} # !!\n",
@@ -142,6 +143,7 @@ FILES = [
 MORE = [
     ("an unknown key", "colour: red", "colour: is not a key; there are when, collect"),
     ("a key in the wrong place", "quiet: 5s", "quiet: does not belong here, but under collect"),
+    ("a key with two places", "by: x", "by: does not belong here, but under collect or deploy-model.gate"),
     ("a key one level too deep", "retry: {timeout: 5m}", "but under the name of a reaction"),
     ("a key twice", "run-pipeline: score-diabetes", "'run-pipeline' appears twice in one place, first on line 5"),
     ("a key twice, deep", "retry: {attempts: 2, attempts: 3}", "'attempts' appears twice"),
@@ -155,7 +157,10 @@ MORE = [
     ("a cooldown's policy", "limits: {during-cooldown: skip}", "is not built yet"),
     ("queueing", "limits: {while-running: queue}", "queue is not built yet; there are coalesce and"),
     ("replacing", "limits: {while-running: replace}", "replace is not built yet"),
-    ("the live model", 'with: {m: "{live:${ENDPOINT}}"}', "{live:…} is not built yet"),
+    ("live without an endpoint", 'with: {m: "{live}"}', "{live} needs an endpoint: {live:ENDPOINT}"),
+    ("live at an endpoint there cannot be", 'with: {m: "{live:-x}"}', "{live:-x}: '-x' is not the name of an endpoint"),
+    ("live at a setting that is not set", 'with: {m: "{live:${MODEL}}"}', "with.m: the setting MODEL is not set"),
+    ("by the live model", 'collect: {by: "{live:${ENDPOINT}}"}', "by: must not use {live:endpoint}, which is known"),
     ("expectations", "expect: {}", "expect: is not built yet"),
     ("a policy there is not", "limits: {while-running: no}", "must be coalesce or skip, not 'no'"),
     ("a policy that is a list", "limits: {while-running: [skip]}", "must be text, not a list"),
@@ -216,13 +221,19 @@ MORE = [
 # Instead of its trigger.
 TRIGGERS = [
     ("a misspelled trigger", "when: {file-laned: {path: lake/a}}", "did you mean file-landed?"),
-    ("nothing happens", "when: {}", "reactions.score.when: file-landed is missing"),
+    ("nothing happens", "when: {}", "reactions.score.when: has no event; write file-landed, drift"),
     ("when in words", "when: a file lands", "reactions.score.when: must be a mapping"),
     ("file-landed as a text", "when: {file-landed: lake/a}", "file-landed: must be a mapping"),
     ("exclude as a text", 'when: {file-landed: {path: lake/a, exclude: "_*"}}', "exclude: must be a list"),
     ("a number that is excluded", "when: {file-landed: {path: lake/a, exclude: [5]}}", "exclude[1]: must be text"),
-    ("drift", "when: {drift-detected: {monitor: m}}", "when.drift-detected: is not built yet"),
-    ("a model", "when: {model-registered: {model: m}}", "when.model-registered: is not built yet"),
+    ("a run's end", "when: {run-ended: {}}", "when.run-ended: is not built yet"),
+    ("a file that does not come", "when: {file-overdue: {}}", "when.file-overdue: is not built yet"),
+    ("an event there is not", "when: {colour: red}", "colour: is not a key; there are file-landed, drift"),
+    (
+        "the live model in a path",
+        'when: {file-landed: {path: "lake/{live:abc}"}}',
+        "{live:abc} has no meaning in a pat",
+    ),
     ("a path that begins with a slash", "when: {file-landed: {path: /lake/a}}", "path: '/lake/a' begins with a slash"),
     ("a path that is a container", "when: {file-landed: {path: lake}}", "path: 'lake' names a container only"),
     ("any container", 'when: {file-landed: {path: "*/a"}}', "must begin with the name of a container"),
@@ -238,7 +249,6 @@ TRIGGERS = [
 ACTIONS = [
     ("a misspelled action", "run-pipelin: p", "run-pipelin: is not a key; did you mean run-pipeline?"),
     ("an underscore", "run_pipeline: p", "run_pipeline: is not a key; did you mean run-pipeline?"),
-    ("a deployment", "deploy-model: {endpoint: e, gate: {by: 1}}", "deploy-model: is not built yet"),
     ("a job", "run-job: j", "run-job: is not built yet"),
     ("a rollback", "roll-back: {}", "roll-back: is not built yet"),
     ("a pipeline that is a number", "run-pipeline: 5", "must be text, not a number; put it in quotes"),
@@ -267,7 +277,7 @@ CASES = [
 
 def problems_of(text):
     with pytest.raises(ConfigurationError) as refused:
-        rules_file.load(text, file="reactions.yaml", settings={"EMPTY": "", "ENDPOINT": "e"}, modified=MODIFIED)
+        rules_file.load(text, file="reactions.yaml", settings={"EMPTY": "", "ENDPOINT": "endpoint"}, modified=MODIFIED)
     assert {problem.where for problem in refused.value.problems} == {"reactions.yaml"}
     return [(problem.line, problem.message) for problem in refused.value.problems]
 
@@ -322,8 +332,8 @@ reactions:
     limits: {while-running: queue}
     timeout: 5
   Second:
-    when: {drift-detected: {}}
-    deploy-model: {}
+    when: {run-ended: {}}
+    roll-back: {}
 """
     lines = [line for line, _ in problems_of(text)]
     assert lines == [7, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20]
@@ -364,9 +374,14 @@ def test_any_text_is_rules_or_refused_with_lines_that_exist(text):
 
 _KEYS = [
     *("when", "file-landed", "path", "exclude", "collect", "by", "all-of", "quiet", "max-wait", "max-events"),
+    *("drift-detected", "monitor", "signals", "times", "within", "model-registered", "model", "tags", "deploy-model"),
+    *("endpoint", "gate", "metric", "better-than", "smoke-test", "serving", "code", "environment", "keep-previous"),
     *("run-pipeline", "with", "limits", "cooldown", "while-running", "retry", "attempts", "backoff", "timeout", "x"),
 ]
-_LEAVES = ["", "5m", "1", "{batch}", '"{batch}"', "lake/{batch}/*.csv", "[a, b]", "{}", "[]", "~", "true", '""']
+_LEAVES = [
+    *("", "5m", "1", "2", "live", "true", "~", '""', "[]", "{}", "[a, b]"),
+    *("{batch}", '"{batch}"', "lake/{batch}/*.csv", "${A}"),
+]
 
 
 @given(st.lists(st.tuples(st.integers(2, 5), st.sampled_from(_KEYS), st.sampled_from(_LEAVES)), max_size=8))

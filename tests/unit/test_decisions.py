@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.decisions import decide
 from shared.events import event_key
-from shared.lanes import Decision, Head, Lane, PendingEvent, Skip, SkipReason, Start, Wait, decide, lane_id
+from shared.lanes import Decision, Head, Lane, PendingEvent, Skip, SkipReason, Start, Wait, lane_id
 from shared.rules import Revision, Rule
 from tests.fakes import T0, landed
 from tests.world import rules_of

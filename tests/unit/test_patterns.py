@@ -98,7 +98,7 @@ def test_the_container_must_be_the_same():
         ("lake/{ä}", "is not a placeholder"),
         ("lake/{" + "a" * 33 + "}", "is not a placeholder"),
         ("lake/{a:x}", "is not a placeholder"),
-        ("lake/{live:endpoint}", "is not built yet"),
+        ("lake/{live:endpoint}", "{live:endpoint} has no meaning in a pattern"),
         ("lake/{a}/{a}", "captures {a} twice"),
         ("lake/{a}{b}", "side by side"),
         ("lake/{a}*", "side by side"),

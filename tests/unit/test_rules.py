@@ -1,4 +1,4 @@
-"""A rules file becomes rules; rules match events; the shipped file and its JSON Schema agree with the code."""
+"""A rules file becomes rules, and rules match events."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 
-import jsonschema
 import pytest
 
-from shared.events import FileLanded, ModelRegistered
+from shared.events import DriftDetected, FileLanded, ModelRegistered
 from shared.rules import file as rules_file
-from shared.rules.durations import parse_duration
-from shared.rules.schema import json_schema
-from shared.rules.values import DEFAULT_GIVE_UP_AFTER, Limits, Retry, Revision, Rule, WhileRunning
+from shared.rules.values import (
+    DEFAULT_GIVE_UP_AFTER,
+    DEFAULT_ROLLOUT_TIMEOUT,
+    Gate,
+    Limits,
+    Retry,
+    Revision,
+    Rule,
+    Serving,
+    WhileRunning,
+)
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = (ROOT / "reactions.yaml").read_text(encoding="utf-8")
-MODEL = "azureml://datastores/lake/paths/models/diabetes-classifier/1"
+MODEL = "azureml:/subscriptions/1/…/models/diabetes-classifier/versions/1"
 MODIFIED = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 
 SMALLEST = """
@@ -33,8 +41,27 @@ reactions:
 """
 
 
-def load(text, **settings):
-    return rules_file.load(text, file="reactions.yaml", settings=settings, modified=MODIFIED)
+DRIFT = """
+version: 1
+reactions:
+  score:
+    when: {drift-detected: {monitor: "*-{batch}-x"}}
+    run-pipeline: train
+"""
+DEPLOY = """
+version: 1
+reactions:
+  score:
+    when: {model-registered: {model: m}}
+    deploy-model:
+      endpoint: abc
+      smoke-test: ml/samples/diabetes-request.json
+      serving: {code: azureml:c:1, environment: azureml:e:1}
+"""
+
+
+def load(text, folder=ROOT, **settings):
+    return rules_file.load(text, file="reactions.yaml", settings=settings, modified=MODIFIED, folder=folder)
 
 
 def rule(more="", text=SMALLEST, **settings):
@@ -48,12 +75,26 @@ def landed(path, **changes):
     return replace(event, **changes)
 
 
+def drifted(monitor="diabetes-b1", **changes):
+    event = DriftDetected(
+        source="w", event_id="1", subject="x", time=MODIFIED, run_id="m-1", monitor=monitor, signal="data_drift"
+    )
+    return replace(event, **changes)
+
+
+def registered(name="diabetes-classifier", **changes):
+    event = ModelRegistered(
+        source="w", event_id="1", subject="x", time=MODIFIED, name=name, version="2", tags={}, properties={}
+    )
+    return replace(event, **changes)
+
+
 # --- the shipped file -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    return load(SHIPPED, DIABETES_MODEL=MODEL)
+    return load(SHIPPED, DIABETES_ENDPOINT="diabetes-relearn")
 
 
 def test_the_shipped_rules_score_patients(shipped):
@@ -63,7 +104,7 @@ def test_the_shipped_rules_score_patients(shipped):
     assert scoring.action.pipeline == "score-diabetes"
     assert (scoring.retry, scoring.timeout) == (Retry(attempts=3, backoff=timedelta(minutes=1)), timedelta(hours=2))
     assert scoring.limits.while_running is WhileRunning.COALESCE
-    values = {"batch": "b1", "manifest": "https://x/m.json", "reaction_id": "r-1", "count": "2"}
+    values = {"batch": "b1", "manifest": "https://x/m.json", "live:diabetes-relearn": MODEL}
     assert {name: text.render(values) for name, text in scoring.action.with_.items()} == {
         "batch": "b1",
         "folder": "0-raw/diabetes/b1/stage",
@@ -75,6 +116,53 @@ def test_the_shipped_rules_score_patients(shipped):
 def test_the_shipped_rules_score_parts_when_it_is_quiet(shipped):
     collect = shipped.rules["score-patients-in-parts"].collect
     assert (collect.quiet, collect.max_wait, collect.all_of) == (timedelta(seconds=5), timedelta(minutes=2), ())
+
+
+def test_the_shipped_rules_train_on_drift(shipped):
+    training = shipped.rules["retrain-on-drift"]
+    assert (training.trigger.monitor.text, training.trigger.signals) == ("diabetes-{batch}", ("data_drift",))
+    assert (training.trigger.times, training.trigger.within) == (1, None)
+    assert training.limits == Limits(cooldown=timedelta(hours=6), while_running=WhileRunning.SKIP)
+    match = training.match(drifted())
+    assert match.key == "b1"
+    values = {**match.captures, "live:diabetes-relearn": MODEL}
+    assert {name: text.render(values) for name, text in training.action.with_.items()} == {
+        "batch": "b1",
+        "reason": "data_drift",
+        "monitor_run": "m-1",
+        "live": MODEL,
+        "algorithm": "logistic",
+        "regularisation": "0.1",
+    }
+
+
+def test_the_shipped_rules_deploy_candidates(shipped):
+    deployment = shipped.rules["deploy-registered"]
+    assert deployment.action.gate == Gate(metric="Accuracy", by=Decimal("0.002"))
+    assert deployment.action.serving == Serving(
+        code="azureml:diabetes-serving:1", environment="azureml:relearn-sklearn:1"
+    )
+    assert (deployment.timeout, deployment.action.keep_previous) == (DEFAULT_ROLLOUT_TIMEOUT, timedelta(seconds=10))
+    assert json.loads(deployment.action.smoke_test)["data"]
+    assert deployment.match(registered(tags={"stage": "candidate", "b": "c"})).key == "diabetes-relearn"
+    assert deployment.match(registered(tags={"stage": "archived"})) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "matched"),
+    [
+        (drifted(), ["retrain-on-drift"]),
+        (drifted(monitor="churn-b1"), []),
+        (drifted(monitor=None), []),
+        (drifted(signal="data_quality"), []),
+        (drifted(signal=None), []),
+        (registered(tags={"stage": "candidate"}), ["deploy-registered"]),
+        (registered(), []),
+        (registered(name="Diabetes-classifier", tags={"stage": "candidate"}), []),
+    ],
+)
+def test_the_shipped_rules_match_these_events(shipped, event, matched):
+    assert [found.name for found, _ in shipped.match(event)] == matched
 
 
 @pytest.mark.parametrize(
@@ -111,12 +199,13 @@ def test_two_rules_may_match_one_event_in_the_order_of_the_file():
 
 
 def test_other_containers_and_other_events_do_not_match():
-    model = ModelRegistered(
-        source="w", event_id="1", subject="models/a:1", time=MODIFIED, name="a", version="1", tags={}, properties={}
-    )
     assert rule().match(landed("in/b1/x.csv", container="lake2")) is None
-    assert rule().match(model) is None
-    assert rule().relative_name(model) == ""
+    for event in (registered(), drifted()):
+        assert rule().match(event) is None
+        assert rule().relative_name(event) == ""
+    assert rule(text=DRIFT).match(landed("in/b1/x.csv")) is None
+    assert rule(text=DRIFT).relative_name(landed("in/b1/x.csv")) == ""
+    assert rule(text=DEPLOY).match(drifted()) is None
 
 
 # --- what the file says -----------------------------------------------------------------------------------------------
@@ -225,6 +314,15 @@ def test_a_revision_is_its_text_and_the_settings_it_uses():
     assert len(load(text, A="1").revision.hash) == 12
 
 
+def test_a_revision_is_also_the_requests_of_its_smoke_tests(tmp_path):
+    text = DEPLOY.replace("ml/samples/", "")
+    hashes = []
+    for content in ('{"data": [1]}', '{"data": [1]}', '{"data": [2]}'):
+        (tmp_path / "diabetes-request.json").write_text(content, encoding="utf-8")
+        hashes.append(load(text, folder=tmp_path).revision.hash)
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "older"),
     [
@@ -243,89 +341,6 @@ def test_older_is_another_text_of_an_earlier_time(one, other, older):
 def test_a_revision_survives_as_text(zone):
     revision = Revision(hash="0123456789ab", modified=datetime(2026, 11, 22, 4, 0, 0, 17, tzinfo=zone))
     assert Revision.from_text(revision.to_text()) == revision
-
-
-# --- the JSON Schema --------------------------------------------------------------------------------------------------
-
-SCHEMA = json.loads((ROOT / "reactions.schema.json").read_text(encoding="utf-8"))
-
-
-def as_plain(text):
-    from shared.rules import yaml_lines
-
-    return yaml_lines.read(text).value
-
-
-def test_the_schema_file_is_current():
-    assert json_schema() == SCHEMA, "run: python -m shared.rules schema > reactions.schema.json"
-
-
-def test_the_schema_command_writes_the_schema_file():
-    done = subprocess.run(
-        [sys.executable, "-m", "shared.rules", "schema"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == (ROOT / "reactions.schema.json").read_text(encoding="utf-8")
-
-
-def test_the_schema_is_valid_and_accepts_what_the_app_accepts():
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    validator = jsonschema.Draft202012Validator(SCHEMA)
-    for text in (SHIPPED, SMALLEST, SMALLEST + "    timeout: ${WAIT}\n    with: {a: 1, b: true, c: x}"):
-        validator.validate(as_plain(text))
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        "    timeout: 5",
-        "    timeout: 5min",
-        "    timout: 5m",
-        "    collect: {max-events: 0}",
-        "    collect: {all-of: []}",
-        "    collect: {quiet: }",
-        "    limits: {while-running: queue}",
-        "    retry: {attempts: 1.5}",
-        "    with: {a: [1]}",
-        "  Not-A-Name:\n    when: {file-landed: {path: lake/a}}\n    run-pipeline: p",
-    ],
-)
-def test_the_schema_refuses_what_can_be_seen_from_the_shape(more):
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft202012Validator(SCHEMA).validate(as_plain(SMALLEST + more))
-
-
-def test_the_defaults_told_to_editors_are_the_defaults():
-    defaults = {
-        (section, key): value["default"]
-        for section, definition in SCHEMA["$defs"].items()
-        for key, value in definition["properties"].items()
-        if "default" in value
-    }
-    smallest = rule()
-    assert defaults == {
-        ("Collect", "give-up-after"): "24h",
-        ("Limits", "while-running"): smallest.limits.while_running,
-        ("Reaction", "timeout"): "24h",
-        ("Retry", "attempts"): smallest.retry.attempts,
-        ("Retry", "backoff"): "1m",
-    }
-    assert parse_duration(defaults["Collect", "give-up-after"]) == DEFAULT_GIVE_UP_AFTER
-    assert parse_duration(defaults["Reaction", "timeout"]) == smallest.timeout
-    assert parse_duration(defaults["Retry", "backoff"]) == smallest.retry.backoff
-
-
-def test_every_key_is_described_for_editors():
-    undescribed = [
-        f"{name}.{key}"
-        for name, section in SCHEMA["$defs"].items()
-        for key, value in section["properties"].items()
-        if "description" not in value and "$ref" not in value
-    ]
-    assert undescribed == []
-
-
-def test_the_shipped_file_names_the_schema_for_editors():
-    assert SHIPPED.startswith("# yaml-language-server: $schema=reactions.schema.json\n")
 
 
 def test_the_values_of_rules_need_neither_pydantic_nor_yaml():

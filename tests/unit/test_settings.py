@@ -48,7 +48,7 @@ def test_a_wrong_setting_is_named(name: str, value: str | None) -> None:
 
 def test_every_problem_is_named_at_once() -> None:
     wrong: dict[str, str | None] = dict.fromkeys(RIGHT)
-    assert len(problems(**wrong)) == 5
+    assert len(problems(**wrong)) == 6
 
 
 def test_accounts_are_told_from_their_addresses() -> None:

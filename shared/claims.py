@@ -1,0 +1,194 @@
+"""Claiming a batch: events leave their lane and become a reaction, in one transaction or in several."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from shared import telemetry
+from shared.errors import Stale
+from shared.lanes import Claim, Head, Lane, PendingEvent, Start
+from shared.models import deployment_name
+from shared.ports import Clock, LaneChange, Lanes, Manifests, Recent
+from shared.reactions import Action, DeployAction, PipelineAction, Reaction, State, entry_of, live_mark, reaction_id
+from shared.rollouts.candidates import Standing
+from shared.rules import DeployModel, FileLandedTrigger, Revision, Rule, RunPipeline
+from shared.steps import Step
+
+logger = logging.getLogger(__name__)
+
+_COUNT: Final = "\N{SYMBOL FOR NULL}count\N{SYMBOL FOR NULL}"
+
+
+class Claims:
+    """Makes reactions of what was decided to be started."""
+
+    def __init__(self, *, lanes: Lanes, recent: Recent, manifests: Manifests, clock: Clock, revision: Revision) -> None:
+        self._lanes = lanes
+        self._recent = recent
+        self._manifests = manifests
+        self._clock = clock
+        self._revision = revision
+
+    def claim(self, lane: Lane, rule: Rule, decision: Start, standing: Standing | None = None) -> Step:
+        """Takes the events out of the lane, into a new reaction.
+
+        Raises:
+            Stale: somebody else changed the lane.
+        """
+        now = self._clock.now()
+        head = lane.head or new_head(decision.events[0], self._revision)
+        seq = head.seq + 1
+        reaction = self._new_reaction(reaction_id(lane.id, seq), rule, decision, standing, now)
+        head = replace(head, seq=seq, claimed=now, ended=None, revision=self._revision)
+        change = LaneChange(head=head, reaction=reaction, history=(entry_of(reaction),))
+        if len(decision.events) <= change.capacity():
+            head = replace(head, running=seq)
+            return self._close_claim(lane.id, head, reaction, decision.events, now, opening=True)
+        first = decision.events[: change.capacity()]
+        room = rule.collect.max_events
+        claim = Claim(seq=seq, room=None if room is None else room - len(first))
+        opened_reaction = replace(reaction, events=len(first))
+        opened = replace(
+            change,
+            head=replace(head, claim=claim),
+            reaction=opened_reaction,
+            take=first,
+            taken_by=seq,
+            at=now,
+        )
+        saved = self._lanes.commit(lane.id, opened)
+        rest = replace(lane, head=saved.head, pending=decision.events[len(first) :])
+        return self.go_on(rest, saved.head or head, claim, saved.reaction or opened_reaction)
+
+    def go_on(self, lane: Lane, head: Head, claim: Claim, reaction: Reaction) -> Step:
+        """Moves the rest of a batch that one transaction does not hold. Whoever looks at the lane goes on with it."""
+        now = self._clock.now()
+        # What came after the batch was decided on is for the next decision, which may be to skip it.
+        of_batch = [e for e in lane.pending if head.claimed is None or e.accepted <= head.claimed]
+        pending = sorted(of_batch, key=lambda e: (e.accepted, e.id))[: claim.room]
+        *parts, last = chunks(pending, LaneChange(head=head, reaction=reaction).capacity())
+        for part in parts:
+            room = None if claim.room is None else claim.room - len(part)
+            claim = replace(claim, room=room)
+            change = LaneChange(
+                head=replace(head, claim=claim),
+                reaction=replace(reaction, events=reaction.events + len(part)),
+                take=part,
+                taken_by=claim.seq,
+                at=now,
+            )
+            saved = self._lanes.commit(lane.id, change)
+            head, reaction = saved.head or head, saved.reaction or reaction
+        return self._close_claim(lane.id, replace(head, claim=None, running=claim.seq), reaction, last, now)
+
+    def _close_claim(
+        self,
+        lane: str,
+        head: Head,
+        reaction: Reaction,
+        events: Sequence[PendingEvent],
+        now: datetime,
+        *,
+        opening: bool = False,
+    ) -> Step:
+        count = len(events) if opening else reaction.events + len(events)
+        reaction = replace(reaction, events=count, action=_counted(reaction.action, count))
+        change = LaneChange(
+            head=head,
+            reaction=reaction,
+            history=(entry_of(reaction),) if opening else (),
+            take=events,
+            taken_by=reaction.seq,
+            at=now,
+        )
+        saved = self._lanes.commit(lane, change)
+        self._recent.put(reaction)
+        facts = {"reason": reaction.reason, "events": count, **reaction.log_context()}
+        telemetry.record(logger, "reaction_pending", facts)
+        return Step(head=saved.head or head, reaction=saved.reaction or reaction)
+
+    def _new_reaction(
+        self, new_id: str, rule: Rule, decision: Start, standing: Standing | None, now: datetime
+    ) -> Reaction:
+        url = self._manifests.url(new_id)
+        action = (
+            _deploy_action(rule, rule.action, decision, standing)
+            if isinstance(rule.action, DeployModel)
+            else _pipeline_action(rule, rule.action, decision, {"manifest": url, "reaction_id": new_id})
+        )
+        needs_manifest = isinstance(action, PipelineAction) and action.needs_manifest
+        return Reaction(
+            id=new_id,
+            rule=rule.name,
+            key=decision.events[0].key,
+            revision=self._revision.to_text(),
+            state=State.PENDING,
+            reason=decision.reason,
+            action=action,
+            created=now,
+            changed=now,
+            events=0,
+            manifest_url=url if needs_manifest else None,
+        )
+
+
+def _pipeline_action(rule: Rule, action: RunPipeline, decision: Start, known: Mapping[str, str]) -> PipelineAction:
+    live = {f"live:{name}": live_mark(name) for template in action.with_.values() for name in template.live}
+    values = {**_captures(rule, decision.events), **known, **live, "count": _COUNT}
+    return PipelineAction(
+        pipeline=action.pipeline,
+        parameters={name: template.render(values) for name, template in action.with_.items()},
+        timeout=rule.timeout,
+        attempts=rule.retry.attempts,
+        backoff=rule.retry.backoff,
+        needs_manifest=any("manifest" in t.placeholders for t in action.with_.values()),
+    )
+
+
+def _captures(rule: Rule, events: Sequence[PendingEvent]) -> dict[str, str]:
+    """What the batch's events captured. The rules see to it that files of one batch agree in what is used of them.
+
+    Breaches and models of one batch may differ: then all that was captured is named, each once, in order.
+    """
+    asked = events[:1] if isinstance(rule.trigger, FileLandedTrigger) else events
+    captured = [match.captures for event in asked if (match := rule.match(event.event)) is not None]
+    names = dict.fromkeys(name for captures in captured for name in captures)
+    return {name: ", ".join(dict.fromkeys(captures[name] for captures in captured)) for name in names}
+
+
+def _deploy_action(rule: Rule, action: DeployModel, decision: Start, standing: Standing | None) -> DeployAction:
+    version = standing.versions.get(decision.events[0].id) if standing is not None else None
+    if version is None:
+        raise Stale(f"rule {rule.name}: the model to deploy is not known any more")
+    return DeployAction(
+        endpoint=action.endpoint,
+        model=version.ref,
+        model_created=version.created,
+        deployment=deployment_name(version.ref),
+        smoke_test=action.smoke_test,
+        serving=action.serving,
+        gate=action.gate,
+        keep_previous=action.keep_previous,
+        timeout=rule.timeout,
+        attempts=rule.retry.attempts,
+        backoff=rule.retry.backoff,
+    )
+
+
+def _counted(action: Action, count: int) -> Action:
+    if not isinstance(action, PipelineAction):
+        return action
+    return replace(action, parameters={k: v.replace(_COUNT, str(count)) for k, v in action.parameters.items()})
+
+
+def new_head(event: PendingEvent, revision: Revision) -> Head:
+    return Head(rule=event.rule, key=event.key, revision=revision)
+
+
+def chunks(events: Sequence[PendingEvent], size: int) -> list[tuple[PendingEvent, ...]]:
+    """Parts of at most `size` events; one empty part where there are none."""
+    return [tuple(events[i : i + size]) for i in range(0, max(len(events), 1), size)]

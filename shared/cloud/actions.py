@@ -1,0 +1,126 @@
+"""A reaction's action and rollout as JSON texts in its row, and back."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from shared.models import ModelRef
+from shared.reactions import Action, DeployAction, Phase, PipelineAction, Rollout, State
+from shared.rules import DeployModel, Gate, RunPipeline, Serving
+
+
+def to_text(action: Action) -> str:
+    common = {
+        "timeout": action.timeout.total_seconds(),
+        "attempts": action.attempts,
+        "backoff": action.backoff.total_seconds(),
+    }
+    own = _of_deployment(action) if isinstance(action, DeployAction) else _of_pipeline(action)
+    return json.dumps({**own, **common}, ensure_ascii=False)
+
+
+def from_text(text: str) -> Action:
+    values = json.loads(text)
+    return _deployment(values) if values["kind"] == DeployModel.kind else _pipeline(values)
+
+
+def _common(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "timeout": timedelta(seconds=values["timeout"]),
+        "attempts": values["attempts"],
+        "backoff": timedelta(seconds=values["backoff"]),
+    }
+
+
+def _of_pipeline(action: PipelineAction) -> dict[str, Any]:
+    return {
+        "kind": RunPipeline.kind,
+        "pipeline": action.pipeline,
+        "parameters": dict(action.parameters),
+        "needsManifest": action.needs_manifest,
+    }
+
+
+def _pipeline(values: dict[str, Any]) -> PipelineAction:
+    return PipelineAction(
+        pipeline=values["pipeline"],
+        parameters=values["parameters"],
+        needs_manifest=values["needsManifest"],
+        **_common(values),
+    )
+
+
+def _of_deployment(action: DeployAction) -> dict[str, Any]:
+    serving, gate = action.serving, action.gate
+    return {
+        "kind": DeployModel.kind,
+        "endpoint": action.endpoint,
+        "model": action.model.name,
+        "version": action.model.version,
+        "created": action.model_created.isoformat(),
+        "deployment": action.deployment,
+        "smokeTest": action.smoke_test,
+        "keepPrevious": action.keep_previous.total_seconds(),
+        "gate": {"metric": gate.metric, "by": str(gate.by)} if gate is not None else None,
+        "serving": {
+            "code": serving.code,
+            "environment": serving.environment,
+            "script": serving.script,
+            "instanceType": serving.instance_type,
+            "instances": serving.instances,
+        },
+    }
+
+
+def _deployment(values: dict[str, Any]) -> DeployAction:
+    serving, gate = values["serving"], values["gate"]
+    return DeployAction(
+        endpoint=values["endpoint"],
+        model=ModelRef(name=values["model"], version=values["version"]),
+        model_created=datetime.fromisoformat(values["created"]),
+        deployment=values["deployment"],
+        smoke_test=values["smokeTest"],
+        keep_previous=timedelta(seconds=values["keepPrevious"]),
+        gate=Gate(metric=gate["metric"], by=Decimal(gate["by"])) if gate is not None else None,
+        serving=Serving(
+            code=serving["code"],
+            environment=serving["environment"],
+            script=serving["script"],
+            instance_type=serving["instanceType"],
+            instances=serving["instances"],
+        ),
+        **_common(values),
+    )
+
+
+def rollout_to_text(rollout: Rollout) -> str:
+    previous = rollout.previous_model
+    return json.dumps(
+        {
+            "phase": str(rollout.phase),
+            "previous": rollout.previous,
+            "previousModel": [previous.name, previous.version] if previous is not None else None,
+            "tries": rollout.tries,
+            "promoted": rollout.promoted.isoformat() if rollout.promoted is not None else None,
+            "ends": rollout.ends and str(rollout.ends),
+            "why": rollout.why[:8000],
+        },
+        ensure_ascii=False,
+    )
+
+
+def rollout_from_text(text: str) -> Rollout:
+    values = json.loads(text)
+    previous = values["previousModel"]
+    return Rollout(
+        phase=Phase(values["phase"]),
+        previous=values["previous"],
+        previous_model=ModelRef(name=previous[0], version=previous[1]) if previous is not None else None,
+        tries=values["tries"],
+        promoted=datetime.fromisoformat(values["promoted"]) if values["promoted"] is not None else None,
+        ends=State(values["ends"]) if values["ends"] is not None else None,
+        why=values["why"],
+    )

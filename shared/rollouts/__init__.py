@@ -1,0 +1,1 @@
+"""How a registered model goes live: candidates, gate, deployment, smoke test, traffic, and the way back."""

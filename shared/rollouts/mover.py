@@ -1,0 +1,208 @@
+"""A rollout's beginning: the endpoint is held, the gate decides, and the deployment is asked for once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from shared.errors import InDoubt, Stale, TargetBusy, TargetRefused, TargetUnavailable
+from shared.models import REACTION_TAG, Deployment, Endpoint, ModelVersion, Provisioning
+from shared.ports import Clock, Lanes, NewDeployment, Permit, Permits, Workspace
+from shared.reactions import DeployAction, Intent, Phase, Reaction, Rollout, State
+from shared.rollouts import gate
+from shared.rollouts.phases import Phases
+from shared.rollouts.saving import PERMIT_WAIT, SHORTLY, RolloutSteps, action_of, no_endpoint, resource_of, rollout_of
+from shared.steps import CALL_DEADLINE, Observed, Step, Steps, advised_wait
+
+
+class Rollouts:
+    """Moves one rollout on by what the clock and the workspace say, saving every step before the next."""
+
+    def __init__(self, *, lanes: Lanes, permits: Permits, workspace: Workspace, clock: Clock, steps: Steps) -> None:
+        self._lanes = lanes
+        self._permits = permits
+        self._workspace = workspace
+        self._clock = clock
+        self._steps = RolloutSteps(permits=permits, clock=clock, steps=steps)
+        self._phases = Phases(workspace=workspace, clock=clock, steps=self._steps)
+        self._handlers: Mapping[State, Callable[[Step], Step]] = {
+            State.PENDING: self._begin,
+            State.STARTING: self._create,
+            State.RUNNING: self._phases.follow,
+        }
+
+    def advance(self, step: Step, observed: Observed) -> Step:
+        """As Mover's."""
+        while not step.reaction.final:
+            next_look = step.reaction.next_look
+            if next_look is not None and self._clock.now() < next_look:
+                break
+            after = self._handlers[step.reaction.state](step)
+            if after is step:
+                break
+            step = after
+        return step
+
+    def supersede(self, step: Step, why: str) -> Step:
+        """A newer version takes this rollout's place: what it made is removed."""
+        if step.reaction.state is State.PENDING:
+            return self._steps.end(step, State.SUPERSEDED, why)
+        return self._steps.give_up(step, State.SUPERSEDED, why)
+
+    # --- pending: may it begin? ---------------------------------------------------------------------------------------
+
+    def _begin(self, step: Step) -> Step:
+        reaction, action = step.reaction, action_of(step.reaction)
+        held_by = self._acquire(reaction)
+        if held_by is not None:
+            return self._steps.wait(step, f"endpoint {action.endpoint} is held by reaction {held_by}", PERMIT_WAIT)
+        try:
+            endpoint = self._workspace.endpoint(action.endpoint)
+            candidate = self._workspace.model(action.model)
+            current = endpoint.live if endpoint is not None else None
+            live = self._workspace.model(current.model) if current is not None and current.model is not None else None
+        except TargetRefused as error:
+            return self._steps.end(step, State.FAILED, f"the workspace refused to tell: {error}")
+        except (TargetBusy, TargetUnavailable) as error:
+            return self._steps.postpone(step, f"the workspace cannot be asked now: {error}", advised_wait(error))
+        if endpoint is None or endpoint.provisioning is Provisioning.FAILED:
+            why = no_endpoint(action.endpoint) if endpoint is None else f"endpoint {endpoint.name} is in a failed state"
+            return self._steps.end(step, State.FAILED, why)
+        if endpoint.provisioning is not Provisioning.SUCCEEDED:
+            return self._steps.postpone(step, f"endpoint {endpoint.name} is being changed", PERMIT_WAIT)
+        return self._judge(step, action, endpoint, candidate, live)
+
+    def _acquire(self, reaction: Reaction) -> str | None:
+        """Who holds the endpoint, if it is not this reaction. A permit that a dead process left behind is released."""
+        resource = resource_of(reaction)
+        permit = Permit(reaction_id=reaction.id, since=self._clock.now(), attempt=reaction.attempt)
+        while True:
+            others = self._permits.acquire(resource, permit, limit=1)
+            if not others:
+                return None
+            holder = self._lanes.reaction(others[0].reaction_id)
+            if holder is not None and not holder.final:
+                return holder.id
+            self._permits.release(resource, others[0].reaction_id)
+
+    def _judge(
+        self,
+        step: Step,
+        action: DeployAction,
+        endpoint: Endpoint,
+        candidate: ModelVersion | None,
+        live: ModelVersion | None,
+    ) -> Step:
+        current = endpoint.live
+        if candidate is None or candidate.archived:
+            return self._steps.end(step, State.REFUSED, f"{action.model} is no longer registered")
+        if current is not None and current.model == action.model:
+            return self._steps.end(step, State.REFUSED, f"{action.model} is live already, as {current.name}")
+        if live is not None and candidate.created <= live.created:
+            return self._steps.end(step, State.REFUSED, f"{action.model} is older than {live.ref}, which is live")
+        if current is not None and current.model is None and action.gate is not None:
+            why = f"deployment {current.name} is live and serves no model of this workspace: nothing to compare with"
+            return self._steps.end(step, State.REFUSED, why)
+        verdict = gate.judge(action.gate, candidate.properties, current.model if current is not None else None)
+        if not verdict.passed:
+            return self._steps.end(step, State.REFUSED, f"gate: {verdict.reason}")
+        now = self._clock.now()
+        rollout = Rollout(
+            phase=Phase.CREATING,
+            previous=current.name if current is not None else None,
+            previous_model=current.model if current is not None else None,
+        )
+        starting = step.reaction.moved_to(
+            State.STARTING,
+            f"gate passed: {verdict.reason}; about to make deployment {action.deployment}",
+            now,
+            intent=Intent(since=now, deadline=now + CALL_DEADLINE),
+            rollout=rollout,
+            next_look=now + CALL_DEADLINE,
+        )
+        return self._ask_for_it(self._steps.save(step, starting), endpoint)
+
+    # --- starting: the deployment is asked for ------------------------------------------------------------------------
+
+    def _create(self, step: Step) -> Step:
+        """No answer to the start was saved: the endpoint says whether the deployment is there."""
+        action, now = action_of(step.reaction), self._clock.now()
+        intent = step.reaction.intent or Intent(since=now, deadline=now)
+        if now >= intent.since + action.timeout:
+            why = f"after {action.timeout} it is still unclear whether deployment {action.deployment} was accepted"
+            return self._steps.end(step, State.FAILED, why)
+        try:
+            endpoint = self._workspace.endpoint(action.endpoint)
+        except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+            return self._steps.later(step, advised_wait(error))
+        if endpoint is None:
+            return self._steps.end(step, State.FAILED, no_endpoint(action.endpoint))
+        again = step.reaction.moved_to(
+            State.STARTING,
+            "in doubt: looking for the deployment, or asking for it again",
+            now,
+            intent=replace(intent, deadline=now + CALL_DEADLINE, posted=intent.posted + 1),
+            next_look=now + CALL_DEADLINE,
+        )
+        return self._ask_for_it(self._steps.save(step, again), endpoint)
+
+    def _ask_for_it(self, step: Step, endpoint: Endpoint) -> Step:
+        reaction, action = step.reaction, action_of(step.reaction)
+        found = endpoint.deployment(action.deployment)
+        if found is not None and found.reaction is None:
+            why = f"there is a deployment {found.name} that Relearn did not make: it is left alone; rename or remove it"
+            return self._steps.end(step, State.FAILED, why)
+        if reaction.intent is None or self._clock.now() >= reaction.intent.deadline:
+            raise Stale(f"reaction {reaction.id}: this process was held up past the deadline of its intent")
+        if found is not None and found.reaction == reaction.id:
+            return self._accepted(step, f"deployment {found.name} adopted: it carries our tag")
+        try:
+            return self._clear(step, endpoint, found) if found is not None else self._send(step)
+        except TargetBusy as error:
+            return self._steps.postpone(step, f"the workspace cannot take it now: {error}", advised_wait(error))
+        except TargetRefused as error:
+            return self._steps.end(step, State.FAILED, f"the workspace refused deployment {action.deployment}: {error}")
+        except (InDoubt, TargetUnavailable) as error:
+            now = self._clock.now()
+            doubting = reaction.moved_to(State.STARTING, f"in doubt: {error}", now, next_look=now + SHORTLY)
+            return self._steps.save(step, doubting)
+
+    def _send(self, step: Step) -> Step:
+        reaction, action = step.reaction, action_of(step.reaction)
+        self._workspace.create_deployment(
+            NewDeployment(
+                endpoint=action.endpoint,
+                name=action.deployment,
+                model=action.model,
+                serving=action.serving,
+                tags={
+                    REACTION_TAG: reaction.id,
+                    "relearn_attempt": str(reaction.attempt),
+                    "model": action.model.name,
+                    "version": action.model.version,
+                },
+            )
+        )
+        return self._accepted(step, f"deployment {action.deployment} is being made beside {_named(reaction)}")
+
+    def _clear(self, step: Step, endpoint: Endpoint, left: Deployment) -> Step:
+        """An earlier rollout of the same version left its deployment behind; it must be gone first."""
+        if endpoint.share(left.name) > 0:
+            return self._steps.end(
+                step, State.FAILED, f"deployment {left.name} of reaction {left.reaction} has traffic"
+            )
+        if left.provisioning is not Provisioning.DELETING:
+            self._workspace.delete_deployment(endpoint.name, left.name)
+        return self._steps.later(step, SHORTLY)
+
+    def _accepted(self, step: Step, why: str) -> Step:
+        reaction, action, now = step.reaction, action_of(step.reaction), self._clock.now()
+        running = reaction.moved_to(
+            State.RUNNING, why, now, run_id=f"{action.endpoint}/{action.deployment}", accepted=now, next_look=None
+        )
+        return self._steps.save(step, running)
+
+
+def _named(reaction: Reaction) -> str:
+    previous = rollout_of(reaction).previous
+    return f"{previous}, which is live" if previous is not None else "nothing: it is the first"

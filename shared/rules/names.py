@@ -1,0 +1,94 @@
+"""How things outside are named in the file: pipelines, endpoints, registered code and environments, machines."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+NOT_IN_A_PIPELINE: Final = frozenset('.+?/<>*%&:\\"{}')
+LONGEST_PIPELINE: Final = 260
+ENDPOINT: Final = r"(?=.{3,32}$)[A-Za-z](-?[A-Za-z0-9])*"
+SCRIPT: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.py"
+INSTANCE_TYPE: Final = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
+
+_ASSET: Final = re.compile(r"azureml:[A-Za-z0-9][A-Za-z0-9_.-]{0,254}:[A-Za-z0-9][A-Za-z0-9_.-]{0,29}")
+
+
+def pipeline(name: str) -> str:
+    """A Data Factory pipeline's name.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    wrong = sorted(NOT_IN_A_PIPELINE & set(name))
+    if wrong:
+        raise ValueError(f"{name!r} is not the name of a pipeline: it must not have {' '.join(wrong)}")
+    if not 1 <= len(name) <= LONGEST_PIPELINE:
+        raise ValueError(
+            f"is not the name of a pipeline: those have 1 to {LONGEST_PIPELINE} characters, not {len(name)}"
+        )
+    return name
+
+
+def endpoint(name: str) -> str:
+    """An online endpoint's name.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    if not re.fullmatch(ENDPOINT, name):
+        raise ValueError(
+            f"{name!r} is not the name of an endpoint: 3 to 32 letters, digits and single hyphens, a letter first"
+        )
+    return name
+
+
+def script(name: str) -> str:
+    """The scoring script's name within its code.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    if not re.fullmatch(SCRIPT, name):
+        raise ValueError(f"{name!r} is not the name of a .py file within the code")
+    return name
+
+
+def instance_type(name: str) -> str:
+    """A kind of machine.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    if not re.fullmatch(INSTANCE_TYPE, name):
+        raise ValueError(f"{name!r} is not a kind of machine, such as Standard_DS3_v2")
+    return name
+
+
+def code(text: str) -> str:
+    """Registered code of a fixed version.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    return _asset(text, "codes")
+
+
+def environment(text: str) -> str:
+    """A registered environment of a fixed version.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    return _asset(text, "environments")
+
+
+def _asset(text: str, collection: str) -> str:
+    resource = rf"(?:azureml:)?/subscriptions/[^\s{{}}]+/{collection}/[^/\s{{}}]+/versions/[^/\s{{}}]+"
+    if _ASSET.fullmatch(text) or re.fullmatch(resource, text, re.IGNORECASE):
+        return text
+    fixed = "; the version must be a fixed one" if "@" in text else ""
+    raise ValueError(
+        f"must be azureml:NAME:VERSION or an ARM id (/subscriptions/…/{collection}/NAME/versions/VERSION), "
+        f"not {text!r}{fixed}"
+    )

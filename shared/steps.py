@@ -1,0 +1,101 @@
+"""What every action's steps share: a reaction's next state is saved before the next step is taken."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final, Protocol
+
+from shared import notifications, telemetry
+from shared.errors import TargetBusy
+from shared.lanes import Head
+from shared.notifications import Notification
+from shared.ports import Clock, LaneChange, Lanes, Recent, Run, Saved
+from shared.reactions import Reaction, State, entry_of
+
+logger = logging.getLogger(__name__)
+
+CALL_DEADLINE: Final = timedelta(seconds=30)
+"""Nobody else acts on an intent for this long. The call itself gives up earlier (5 s to connect, 10 s to read)."""
+BUSY_WAIT: Final = timedelta(seconds=30)
+LONGEST_BACKOFF: Final = timedelta(hours=6)
+
+_ALERTS: Final = frozenset({State.FAILED, State.TIMED_OUT})
+
+Observed = Mapping[tuple[str, str], Sequence[Run]]
+"""Runs by their stamp, as one query of the factory told them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A lane's head and its running reaction after a step was saved."""
+
+    head: Head
+    reaction: Reaction
+
+
+class Mover(Protocol):
+    """Takes a reaction as far as it can go now. One per kind of action."""
+
+    def advance(self, step: Step, observed: Observed) -> Step:
+        """Takes steps until the reaction is final or has to wait (its `next_look` says until when).
+
+        Raises:
+            Stale: somebody else moved the reaction; read again.
+            StorageUnavailable: nothing more is known; the look is repeated.
+        """
+
+
+class Steps:
+    """Saves steps, with what the outside is to be told of them."""
+
+    def __init__(self, *, lanes: Lanes, recent: Recent, clock: Clock) -> None:
+        self._lanes = lanes
+        self._recent = recent
+        self._clock = clock
+
+    def save(
+        self,
+        step: Step,
+        reaction: Reaction,
+        *,
+        head: bool = False,
+        history: bool = True,
+        tell: tuple[Notification, ...] = (),
+    ) -> Step:
+        change = LaneChange(
+            head=step.head if head else None,
+            reaction=reaction,
+            history=(entry_of(reaction),) if history else (),
+            tell=tell,
+        )
+        saved: Saved = self._lanes.commit(reaction.lane, change)
+        after = Step(head=saved.head or step.head, reaction=saved.reaction or reaction)
+        if history:
+            level = logging.ERROR if reaction.state in _ALERTS else logging.INFO
+            facts = {"reason": reaction.reason, **reaction.log_context()}
+            telemetry.record(logger, f"reaction_{reaction.state}", facts, level)
+            if reaction.final:
+                self._recent.put(after.reaction)
+        return after
+
+    def end(self, step: Step, state: State, why: str) -> Step:
+        """The final state, and the lane's release, in one transaction; what hangs on it follows and may be repeated."""
+        now = self._clock.now()
+        final = step.reaction.moved_to(state, why, now)
+        head = replace(step.head, running=None, ended=now)
+        return self.save(replace(step, head=head), final, head=True, tell=notifications.of_end(final))
+
+
+def advised_wait(error: Exception) -> timedelta:
+    """How long to leave a target alone that is busy or cannot be asked."""
+    advised = error.retry_after if isinstance(error, TargetBusy) else None
+    return max(advised, timedelta(seconds=1)) if advised is not None else BUSY_WAIT
+
+
+def backoff(reaction: Reaction) -> timedelta:
+    """The wait before the next attempt; each one waits twice as long as the one before."""
+    wait: timedelta = reaction.action.backoff * 2 ** (reaction.attempt - 1)
+    return min(wait, LONGEST_BACKOFF)
