@@ -49,6 +49,7 @@ class WorkspaceClient:
     """Implements the port Workspace."""
 
     def __init__(self, settings: WorkspaceSettings, arm_endpoint: str, credential: TokenCredential) -> None:
+        self._base = arm_endpoint
         self._path = settings.resource_id.rstrip("/")
         self._credential = credential
         # One request a call: what fails is asked again by the next look. Nothing here outlasts a delivery's patience.
@@ -150,7 +151,7 @@ class WorkspaceClient:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def _url(self, path: str) -> str:
-        return f"{self._path}/{path}?api-version={API_VERSION}"
+        return f"{self._base}{self._path}/{path}?api-version={API_VERSION}"
 
     def _get(self, path: str) -> Json:
         return self._json(HttpRequest("GET", self._url(path)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_MS: Final = 5000
 """How long a deployment may take to answer: what a previous deployment is kept for must be longer."""
 _BUSY: Final = frozenset({409, 429})
+_COLOURS: Final = re.compile("\x1b\\[[0-9;]*m")
 
 
 class _NotFollowed(HttpResponseError):
@@ -98,7 +100,7 @@ class OnlineDeployments:
             started(lambda: change(client), busy=_BUSY)
         except InDoubt as error:
             if isinstance(error.__cause__, MlException):  # the SDK itself finds it wrong, and has sent nothing
-                raise TargetRefused(str(error.__cause__)) from error.__cause__
+                raise TargetRefused(_plain(error.__cause__)) from error.__cause__
             raise
 
     def _client(self) -> MLClient:
@@ -133,3 +135,10 @@ class OnlineDeployments:
             read_timeout=10,
             retry_total=0,
         )
+
+
+def _plain(error: BaseException) -> str:
+    """The SDK's own objection: it is coloured for a terminal, and the outermost error may say nothing."""
+    within = error.__cause__ or error.__context__
+    text = " ".join(_COLOURS.sub("", str(error)).split())
+    return text[:500] if text or within is None else _plain(within)

@@ -10,7 +10,8 @@ from shared.rollouts.gate import Verdict
 
 TRIES: Final = 3
 """How often a test without a clear answer is made: a first request may be slow."""
-_PASSING_TROUBLE: Final = frozenset({408, 424, 429, 502, 503, 504})
+_PASSING_TROUBLE: Final = frozenset({408, 429, 502, 503, 504})
+"""Not 424: that is how AML passes on what the model itself answered, when it was no success."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -264,6 +264,7 @@ def answer(status: int = 200, body: str = '{"result": [0, 1, 0]}', deployment: s
     [
         ([answer(500, "the model raised")], "answered 500: the model raised"),
         ([answer(400, "no such column")], "answered 400"),
+        ([answer(424, "the model raised")], "answered 424: the model raised"),
         ([answer(body="not json")], 'the answer is not {"result"'),
         ([answer(body='{"result": [1]}')], "3 result(s) were expected"),
         ([answer(body='{"result": [1, null, 0]}')], "a result is null"),
