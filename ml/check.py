@@ -1,4 +1,4 @@
-"""Checks what azure-ai-ml's loaders do not see: that components, the pipelines made of them and their environment fit.
+"""Checks what azure-ai-ml's loaders do not see: that components, what is made of them and their environment fit.
 
 `python -m ml.check` prints every problem with its file and key and exits with 1 where there is one.
 """
@@ -8,80 +8,48 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ml.assets import Asset, Problem, mapping, read
+from ml.check_uses import batch_problems, monitor_problems
 
 REFERENCE = re.compile(r"\$\{\{\s*([^{}]*?)\s*\}\}")
+PARENT = re.compile(r"\$\{\{\s*parent\.inputs\.(\w+)\s*\}\}")
+OPTIONAL = re.compile(r"\$\[\[.*?\]\]", re.DOTALL)
 LITERALS: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 PLAIN_TYPES = frozenset(LITERALS.values())
+DATA_TYPES = frozenset({"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    file: Path
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.key}: {self.message}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asset:
-    """One YAML file: a component (`type: command`), a pipeline component (`type: pipeline`) or an environment."""
-
-    file: Path
-    body: dict[str, Any]
-
-    def section(self, name: str) -> dict[str, Any]:
-        return _mapping(self.body.get(name))
-
-    def type_of(self, section: str, name: str) -> str | None:
-        """The declared type of an input or output; None where there is none of that name."""
-        port = self.section(section).get(name)
-        return None if port is None else str(_mapping(port).get("type"))
-
-    def required_inputs(self) -> list[str]:
-        ports = self.section("inputs").items()
-        return [name for name, port in ports if not _mapping(port).get("optional") and "default" not in _mapping(port)]
-
-    def problem(self, key: str, message: str) -> Problem:
-        return Problem(file=self.file, key=key, message=message)
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def read(file: Path) -> Asset | Problem:
-    try:
-        body = YAML(typ="safe", pure=True).load(file)
-    except (OSError, YAMLError) as error:
-        return Problem(file=file, key="(file)", message=" ".join(str(error).split()))
-    if not isinstance(body, dict):
-        return Problem(file=file, key="(file)", message="it is not a mapping")
-    return Asset(file=file, body=body)
+FOLDERS = {
+    "components": "components/*/component.yml",
+    "pipelines": "pipelines/*.yml",
+    "environments": "environments/*.yml",
+    "endpoints": "batch/*-endpoint.yml",
+    "deployments": "batch/*-deployment.yml",
+    "monitors": "monitors/*.yml",
+}
 
 
 def problems(root: Path) -> list[Problem]:
-    """Everything that is wrong in the `components`, `pipelines` and `environments` folders below `root`."""
+    """Everything that is wrong in the YAML files below `root`."""
     assets: dict[str, list[Asset]] = {}
     found: list[Problem] = []
-    for folder, pattern in (("components", "*/component.yml"), ("pipelines", "*.yml"), ("environments", "*.yml")):
-        read_files = [read(file) for file in sorted((root / folder).glob(pattern))]
+    for name, pattern in FOLDERS.items():
+        read_files = [read(file) for file in sorted(root.glob(pattern))]
         found += [item for item in read_files if isinstance(item, Problem)]
-        assets[folder] = [item for item in read_files if isinstance(item, Asset)]
+        assets[name] = [item for item in read_files if isinstance(item, Asset)]
         if not read_files:
-            found.append(Problem(file=root / folder, key="(folder)", message="it holds no YAML file"))
-    environments = {f"azureml:{e.body.get('name')}:{e.body.get('version')}" for e in assets["environments"]}
+            found.append(Problem(file=root / pattern, key="(files)", message="there is none"))
+    environments = {environment.reference for environment in assets["environments"]}
     for component in assets["components"]:
         found += component_problems(component, environments)
     for pipeline in assets["pipelines"]:
         found += Pipeline(pipeline).problems()
+    found += batch_problems(assets["endpoints"], assets["deployments"], assets["pipelines"])
+    for monitor in assets["monitors"]:
+        found += monitor_problems(monitor, assets["components"])
     return found
 
 
@@ -90,12 +58,25 @@ def component_problems(component: Asset, environments: set[str]) -> Iterator[Pro
     environment = component.body.get("environment")
     if environment not in environments:
         yield component.problem("environment", f"{environment} is none of {', '.join(sorted(environments))}")
+    yield from type_problems(component)
+    command = str(component.body.get("command"))
     declared = {f"{section}.{name}" for section in ("inputs", "outputs") for name in component.section(section)}
-    used = set(REFERENCE.findall(str(component.body.get("command"))))
+    used = set(REFERENCE.findall(command))
     for reference in sorted(used - declared):
         yield component.problem("command", f"{reference} is not declared")
     for reference in sorted(declared - used):
         yield component.problem(reference, "the command does not use it")
+    for reference in sorted(set(REFERENCE.findall(OPTIONAL.sub("", command)))):
+        side, _, name = reference.partition(".")
+        if side == "inputs" and component.may_be_missing(name):
+            yield component.problem("command", f"{reference} may be missing: write $[[--option ${{{{{reference}}}}}]]")
+
+
+def type_problems(asset: Asset) -> Iterator[Problem]:
+    for section, known in (("inputs", DATA_TYPES | PLAIN_TYPES), ("outputs", DATA_TYPES)):
+        for name in asset.section(section):
+            if (kind := asset.type_of(section, name)) not in known:
+                yield asset.problem(f"{section}.{name}.type", f"{kind} is none of {', '.join(sorted(known))}")
 
 
 class Pipeline:
@@ -103,7 +84,7 @@ class Pipeline:
 
     def __init__(self, asset: Asset) -> None:
         self.asset = asset
-        self.steps: dict[str, dict[str, Any]] = {n: _mapping(step) for n, step in asset.section("jobs").items()}
+        self.steps: dict[str, dict[str, Any]] = {n: mapping(step) for n, step in asset.section("jobs").items()}
         self.components = {name: self._component(name, step) for name, step in self.steps.items()}
         self.used: set[str] = set()
 
@@ -119,6 +100,7 @@ class Pipeline:
         return component
 
     def problems(self) -> Iterator[Problem]:
+        yield from type_problems(self.asset)
         if not self.steps:
             yield self.asset.problem("jobs", "there is no step")
         for name, step in self.steps.items():
@@ -136,22 +118,23 @@ class Pipeline:
         if step.get("type") != component.body.get("type"):
             yield self.asset.problem(f"jobs.{name}.type", f"{step.get('type')}, but the component's is not")
         for section, resolve in (("inputs", self._input_type), ("outputs", self._output_type)):
-            for port, value in _mapping(step.get(section)).items():
+            for port, value in mapping(step.get(section)).items():
                 key = f"jobs.{name}.{section}.{port}"
                 for message in self._binding_messages(value, component.type_of(section, port), resolve):
                     yield self.asset.problem(key, message)
         for port in component.required_inputs():
-            if port not in _mapping(step.get("inputs")):
-                yield self.asset.problem(
-                    f"jobs.{name}.inputs.{port}", "the component needs it, the step does not bind it"
-                )
+            key, value = f"jobs.{name}.inputs.{port}", mapping(step.get("inputs")).get(port)
+            if value is None:
+                yield self.asset.problem(key, "the component needs it, the step does not bind it")
+            elif any(self.asset.may_be_missing(given) for given in PARENT.findall(str(value))):
+                yield self.asset.problem(key, "the component needs it, but the pipeline may have no value for it")
 
     def _binding_messages(
         self, value: object, wanted: str | None, resolve: Callable[[str], str | None]
     ) -> Iterator[str]:
         if wanted is None:
             yield "the component has nothing of that name"
-        text = _mapping(value).get("path", value)
+        text = mapping(value).get("path", value)
         references = REFERENCE.findall(text) if isinstance(text, str) else []
         self.used.update(references)
         unknown = [reference for reference in references if resolve(reference) is None]
@@ -191,7 +174,7 @@ def main(argv: list[str]) -> int:
     found = problems(Path(argv[0]) if argv else Path(__file__).parent)
     for problem in found:
         print(problem, file=sys.stderr)
-    print(f"ml: {len(found)} problems" if found else "ml: components, pipelines and environment fit")
+    print(f"ml: {len(found)} problems" if found else "ml: components, pipelines and their users fit")
     return 1 if found else 0
 
 

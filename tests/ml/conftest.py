@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = ROOT / "ml" / "components"
+INSIDE = Path(__file__).parent / "inside"
 # Read here, once: other fixtures clean the environment.
 PYTHON = Path(os.environ.get("RELEARN_ML_PYTHON", ROOT / ".relearn" / "ml-venv" / "bin" / "python")).absolute()
 IN_CI = os.environ.get("CI") == "true"
@@ -22,6 +27,15 @@ IN_CI = os.environ.get("CI") == "true"
 Run = subprocess.CompletedProcess[str]
 RunPython = Callable[..., Run]
 RunStep = Callable[..., Run]
+
+
+def python_environment() -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",  # boosting's threads wait spinning, so on a busy machine more are far slower
+    }
 
 
 @pytest.fixture(scope="session")
@@ -32,14 +46,9 @@ def run_python() -> RunPython:
             pytest.fail(reason)
         pytest.skip(reason)
 
-    def run(*arguments: object, cwd: Path = ROOT) -> Run:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": os.environ["HOME"],
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": "1",  # boosting's threads wait spinning, so on a busy machine more are far slower
-        }
+    def run(*arguments: object, cwd: Path = ROOT, extra: Mapping[str, str] | None = None) -> Run:
         command = [str(PYTHON), *map(str, arguments)]
+        environment = {**python_environment(), **(extra or {})}
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
     return run
@@ -47,20 +56,29 @@ def run_python() -> RunPython:
 
 @pytest.fixture(scope="session")
 def run_step(run_python: RunPython) -> RunStep:
-    """Run a component's own command; what is not given takes its declared default."""
+    """Run a component's own command; what is not given takes its declared default, or is left out if it may be."""
 
-    def run(component: str, **values: object) -> Run:
+    def run(component: str, *, extra: Mapping[str, str] | None = None, **values: object) -> Run:
         folder = COMPONENTS / component
         declared = YAML(typ="safe", pure=True).load(folder / "component.yml")
         defaults = {name: port["default"] for name, port in declared["inputs"].items() if "default" in port}
-        python, *words = shlex.split(declared["command"])
+        python, *words = shlex.split(_without_missing(declared["command"], values))
         assert python == "python"
-        return run_python(*[_filled(word, {**defaults, **values}) for word in words], cwd=folder)
+        return run_python(*[_filled(word, {**defaults, **values}) for word in words], cwd=folder, extra=extra)
 
     return run
 
 
-def _filled(word: str, values: dict[str, object]) -> str:
+def _without_missing(command: str, values: Mapping[str, object]) -> str:
+    """AML's rule: a part in $[[…]] is dropped when its input has no value."""
+
+    def keep(part: re.Match[str]) -> str:
+        return part[1] if set(re.findall(r"inputs\.(\w+)", part[1])) <= values.keys() else ""
+
+    return re.sub(r"\$\[\[(.*?)\]\]", keep, command, flags=re.DOTALL)
+
+
+def _filled(word: str, values: Mapping[str, object]) -> str:
     if not word.startswith("${{"):
         return word
     _, name = word.removeprefix("${{").removesuffix("}}").split(".")
@@ -75,23 +93,65 @@ def sample(run_python: RunPython, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What the training steps left: the split data, the model, and how it does on the held-out rows."""
+
+    data: Path
+    model: Path
+    metrics: dict[str, Any]
+    metrics_folder: Path
+
+
 @pytest.fixture(scope="session")
-def trained(
-    run_step: RunStep, sample: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[Path, dict[str, float]]]:
-    """Per algorithm: the model's folder, and its metrics."""
-    return {
-        algorithm: train(run_step, sample / "diabetes.csv", tmp_path_factory.mktemp(algorithm), algorithm)
-        for algorithm in ("logistic", "boosting")
-    }
+def trained(run_step: RunStep, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A first model, of the default sample's labelled file."""
+    baseline = folder_of(tmp_path_factory.mktemp("labelled"), sample / "diabetes.csv")
+    return train(run_step, tmp_path_factory.mktemp("trained"), baseline=baseline)
 
 
-def train(run_step: RunStep, data: Path, folder: Path, algorithm: str) -> tuple[Path, dict[str, float]]:
-    done = run_step("train", data=data, algorithm=algorithm, model=folder / "model", metrics=folder / "metrics")
+def run_inside(run_python: RunPython, name: str, extra: Mapping[str, str] | None = None) -> None:
+    """All tests of a file in `inside`, by the ML environment's own unittest; it has no pytest."""
+    file = INSIDE / name
+    expected = len(re.findall(r"^    def test_", file.read_text(encoding="utf-8"), re.MULTILINE))
+    done = run_python(
+        "-W", "error::DeprecationWarning", "-W", "error::FutureWarning", "-m", "unittest", file, extra=extra
+    )
     assert done.returncode == 0, done.stderr
-    metrics = json.loads((folder / "metrics" / "metrics.json").read_text(encoding="utf-8"))
+    assert f"Ran {expected} tests" in done.stderr
+
+
+def folder_of(folder: Path, *files: Path) -> Path:
+    """A folder with copies of these files, as a batch's folder in the lake has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copy(file, folder)
+    return folder
+
+
+def train(
+    run_step: RunStep,
+    folder: Path,
+    *,
+    baseline: Path,
+    target: Path | None = None,
+    live: Trained | None = None,
+) -> Trained:
+    """Split, train and evaluate, as the pipeline does."""
+    made = {name: folder / name for name in ("data", "model", "metrics")}
+    newer = {} if target is None else {"target": target}
+    against = {} if live is None else {"live": live.model, "live_name": "diabetes-classifier", "live_version": "7"}
+    steps: list[tuple[str, dict[str, object]]] = [
+        ("split", {"baseline": baseline, **newer, "reaction_id": "r-1", "attempt": "1", "data": made["data"]}),
+        ("train", {"data": made["data"], "model": made["model"]}),
+        ("evaluate", {"data": made["data"], "candidate": made["model"], **against, "metrics": made["metrics"]}),
+    ]
+    for name, values in steps:
+        done = run_step(name, **values)
+        assert done.returncode == 0, done.stderr
+    metrics = json.loads((made["metrics"] / "metrics.json").read_text(encoding="utf-8"))
     assert json.dumps(metrics) in done.stdout
-    return folder / "model", metrics
+    return Trained(data=made["data"], model=made["model"], metrics=metrics, metrics_folder=made["metrics"])
 
 
 def rows(file: Path) -> list[dict[str, str]]:

@@ -27,13 +27,15 @@ FILES = {
     "patient-levels.csv": (["Id", *LABELLED[:-2]], 2_000),
     "drift/baseline.csv": ([*LABELLED, "Datetime"], 1_000),
     "drift/target.csv": ([*LABELLED, "Datetime"], 1_000),
+    "drift/undrifted.csv": ([*LABELLED, "Datetime"], 1_000),
 }
 
 
 def test_the_files_have_the_scenarios_columns(sample):
     assert {name: (columns(sample / name), len(rows(sample / name))) for name in FILES} == FILES
     assert {row["Datetime"] for row in rows(sample / "drift/baseline.csv")} == {"2022-01-01"}
-    assert {row["Datetime"] for row in rows(sample / "drift/target.csv")} == {"2022-02-01"}
+    for name in ("target", "undrifted"):
+        assert {row["Datetime"] for row in rows(sample / f"drift/{name}.csv")} == {"2022-02-01"}
 
 
 def test_the_patient_files_are_the_labelled_patients_and_join_on_id(sample):
@@ -67,14 +69,24 @@ def test_two_hundred_parts_reassemble_to_the_whole(sample):
         assert [line for piece in pieces for line in piece[1:]] == body
 
 
-def test_files_of_ones_own_can_be_split(run_python, sample, tmp_path):
+def test_of_files_of_ones_own_come_parts_and_the_scenarios_drift_pair(run_python, sample, tmp_path):
     done = run_python("-m", "ml.sample", "--out", tmp_path, "--of", sample, "--parts", 3)
 
     assert done.returncode == 0, done.stderr
-    assert sorted(file.name for file in tmp_path.rglob("*.*")) == [
+    assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["baseline.csv"] + [
         f"patient-{table}-00{number}.csv" for table in ("age", "levels") for number in (1, 2, 3)
-    ]
+    ] + ["target.csv"]
     assert sum(len(rows(file)) for file in tmp_path.rglob("patient-levels-*.csv")) == 2_000
+    pairs = (rows(sample / "diabetes2.csv"), *(rows(tmp_path / f"drift/{n}.csv") for n in ("baseline", "target")))
+    for given, before, after in zip(*pairs, strict=True):
+        assert before == {**given, "Datetime": "2022-01-01"}
+        moved = {
+            "Pregnancies": str(int(given["Pregnancies"]) + 1),
+            "Age": str(round(int(given["Age"]) * 1.2)),
+            "BMI": pytest.approx(float(given["BMI"]) * 1.1),
+            "Datetime": "2022-02-01",
+        }
+        assert {**after, "BMI": float(after["BMI"])} == {**given, **moved}
 
 
 @pytest.mark.parametrize(
@@ -90,11 +102,3 @@ def test_what_cannot_be_made_is_refused(run_python, tmp_path, arguments, message
 
     assert done.returncode == 1
     assert message in done.stderr
-
-
-def test_a_straight_line_learns_part_of_it_and_trees_clearly_more(trained):
-    logistic, boosting = (trained[algorithm][1] for algorithm in ("logistic", "boosting"))
-
-    assert logistic["Accuracy"] == pytest.approx(0.775, abs=0.025)
-    assert boosting["Accuracy"] > logistic["Accuracy"] + 0.1
-    assert (logistic["train_rows"], logistic["test_rows"]) == (1_400, 600)

@@ -8,15 +8,21 @@ import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from local.data_factory.definitions import every, parse, read_global_parameters
+from local.data_factory.expressions import resolve
 from local.data_factory.functions import TABLE
+from local.data_factory.functions import named as functions_named
 
-FOLDER = Path(__file__).resolve().parents[2] / "infra" / "adf"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "infra" / "adf"
 FILES = sorted((FOLDER / "pipeline").glob("*.json"))
 CONTEXT = {"activity", "pipeline", "variables", "item", "utcnow"}
 FINAL = {"Completed", "Failed", "Canceled"}  # of an AML job, in AML's spelling
 STAMPS = ("reaction_id", "attempt")
+# The data plane's spellings of the types of a component's inputs and outputs; whatever else there is, is a literal.
+SPELLINGS = {"uri_folder": "UriFolder", "uri_file": "UriFile", "mlflow_model": "MLFlowModel"}
 
 
 def strings(value):
@@ -89,9 +95,33 @@ def start_problems(activity, name):
     for stamp in STAMPS:
         if body["InputData"].get(stamp) != {"JobInputType": "Literal", "Value": f"@pipeline().parameters.{stamp}"}:
             yield f"{name} must pass {stamp} on as a literal input"
-    for output in body["OutputData"].values():
-        if not all(f"pipeline().parameters.{stamp}" in output["Uri"] for stamp in STAMPS):
+    yield from output_problems(body, name)
+    yield from port_problems(activity["typeProperties"]["url"]["value"], body, name)
+
+
+def output_problems(body, name):
+    for output, port in body["OutputData"].items():
+        if not all(f"pipeline().parameters.{stamp}" in port["Uri"] for stamp in STAMPS):
             yield f"{name} must write to a folder of its own"
+        told = body["InputData"].get(f"{output}_uri")
+        if told is not None and told["Value"] != port["Uri"]:
+            yield f"{name} tells the job another place than its output {output} has"
+
+
+def port_problems(url, body, name):
+    """Whether what is sent fits the component behind the endpoint: the service says so only when a run has begun."""
+    endpoint = url.removeprefix("@pipeline().globalParameters.").removesuffix("EndpointUri")
+    component = YAML(typ="safe", pure=True).load(ROOT / "ml" / "pipelines" / f"{endpoint}.yml")
+    for sent, kind, ports in (
+        (body["InputData"], "JobInputType", component["inputs"]),
+        (body["OutputData"], "JobOutputType", component["outputs"]),
+    ):
+        yield from (f"{name} sends {port}, which the component has not" for port in sent.keys() - ports.keys())
+        for port, declared in ports.items():
+            if port in sent and sent[port][kind] != (spelling := SPELLINGS.get(declared["type"], "Literal")):
+                yield f"{name} must send {port} as {spelling}"
+            if port not in sent and not declared.get("optional") and "default" not in declared:
+                yield f"{name} does not send {port}"
 
 
 def loop_problems(activity, activities):
@@ -137,7 +167,7 @@ def read(path):
 
 
 def test_there_are_pipelines():
-    assert "score-diabetes" in [path.stem for path in FILES]
+    assert [path.stem for path in FILES] == ["score-diabetes", "train-diabetes"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -156,11 +186,40 @@ def test_a_pipeline_holds_no_environment(path):
     assert not re.search(r"https?://|[0-9a-f]{8}-[0-9a-f]{4}-|SharedKey|AccountKey", text)
 
 
-def test_score_diabetes_declares_what_the_rules_give_it():
-    declared = read(FOLDER / "pipeline" / "score-diabetes.json")["properties"]["parameters"]
-    assert declared == {
-        name: {"type": "String"} for name in ("reaction_id", "attempt", "batch", "folder", "files", "model")
+DECLARED = {
+    "score-diabetes": ("reaction_id", "attempt", "batch", "folder", "files", "model"),
+    "train-diabetes": (
+        "reaction_id", "attempt", "batch", "live", "reason", "monitor_run", "algorithm", "regularisation",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_pipeline_declares_what_the_rules_give_it(name):
+    declared = read(FOLDER / "pipeline" / f"{name}.json")["properties"]["parameters"]
+    assert declared == {parameter: {"type": "String"} for parameter in DECLARED[name]}
+
+
+def test_the_live_models_name_and_version_are_cut_out_of_its_address():
+    given = {
+        "live": "azureml:/subscriptions/s/resourceGroups/models/providers/Microsoft.MachineLearningServices"
+        "/workspaces/w/models/diabetes-classifier/versions/12",
+        **dict.fromkeys(("reason", "monitor_run", "algorithm", "batch"), "x"),
+        "regularisation": "0.1",
+        "reaction_id": "r-1",
+        "attempt": "2",
     }
+    body = named(read(FOLDER / "pipeline" / "train-diabetes.json"), "StartTrain")["typeProperties"]["body"]
+
+    sent = resolve(body, functions_named([("pipeline", 0, 0, lambda: {"parameters": given})]))["properties"]
+
+    values = {name: port.get("Value", port.get("Uri")) for name, port in sent["InputData"].items()}
+    assert (values["live"], values["live_name"], values["live_version"]) == (given["live"], "diabetes-classifier", "12")
+    assert values["model_uri"] == sent["OutputData"]["model"]["Uri"]
+    assert values["model_uri"] == "azureml://datastores/lake/paths/models/diabetes-classifier/r-1-2/"
+    assert values["baseline"] == "azureml://datastores/lake/paths/0-raw/diabetes/x/baseline/"
+    assert sent["OutputData"]["report"]["Uri"] == "azureml://datastores/lake/paths/3-gold/diabetes/x/r-1-2/"
+    assert all(isinstance(value, str) for value in values.values())
 
 
 def test_the_second_job_never_starts_after_a_first_that_did_not_complete():
@@ -185,6 +244,13 @@ def change(path, *keys, to):
     return changed
 
 
+def omit(activity, side, port):
+    def changed(document):
+        del named(document, activity)["typeProperties"]["body"]["properties"][side][port]
+
+    return changed
+
+
 def forget(*keys):
     def changed(document):
         target = document["properties"]
@@ -195,7 +261,7 @@ def forget(*keys):
     return changed
 
 
-BROKEN = {
+BROKEN_SCORE = {
     "reaction_id must be a String parameter": forget("parameters", "reaction_id"),
     "unknown name files": forget("parameters", "files"),
     "unknown name scoreStatus": forget("variables", "scoreStatus"),
@@ -228,11 +294,55 @@ BROKEN = {
         "KeepScoreStatus", "typeProperties", "variableName", to="prepStatus"
     ),
     "WaitForPrep has no Fail behind it": change("RequirePrep", "dependsOn", to=[]),
+    "StartScore must send model as MLFlowModel": change(
+        "StartScore", "typeProperties", "body", "properties", "InputData", "model", "JobInputType", to="UriFolder"
+    ),
+    "StartPrep does not send manifest": omit("StartPrep", "InputData", "manifest"),
 }  # fmt: skip
+BROKEN_TRAIN = {
+    "attempt must be a String parameter": forget("parameters", "attempt"),
+    "unknown name live": forget("parameters", "live"),
+    "unknown name trainUri": change(
+        "CheckTrain", "typeProperties", "url", "value", to="@concat(pipeline().globalParameters.trainUri, '/')"
+    ),
+    "unknown function first_of": change(
+        "StartTrain", "typeProperties", "body", "properties", "InputData", "live_name", "Value", to="@first_of('a')"
+    ),
+    "StartTrain must not be retried": change("StartTrain", "policy", "retry", to=2),
+    "StartTrain must pass reaction_id on": omit("StartTrain", "InputData", "reaction_id"),
+    "StartTrain must write to a folder of its own": change(
+        "StartTrain", "typeProperties", "body", "properties", "OutputData", "report", "Uri", to="azureml://3-gold/"
+    ),
+    "StartTrain tells the job another place than its output model has": change(
+        "StartTrain", "typeProperties", "body", "properties", "InputData", "model_uri", "Value", to="azureml://models/"
+    ),
+    "StartTrain sends lives, which the component has not": change(
+        "StartTrain", "typeProperties", "body", "properties", "InputData", "lives", to={"JobInputType": "Literal"}
+    ),
+    "StartTrain does not send model_uri": omit("StartTrain", "InputData", "model_uri"),
+    "StartTrain must send live as MLFlowModel": change(
+        "StartTrain", "typeProperties", "body", "properties", "InputData", "live", "JobInputType", to="UriFolder"
+    ),
+    "StartTrain must send report as UriFolder": change(
+        "StartTrain", "typeProperties", "body", "properties", "OutputData", "report", "JobOutputType", to="UriFile"
+    ),
+    "WaitForTrain does not end on Failed": change(
+        "WaitForTrain", "typeProperties", "expression", "value",
+        to="@contains(createArray('Completed', 'Canceled'), variables('trainStatus'))",
+    ),
+    "WaitForTrain does not look at what its poll answers": change(
+        "KeepTrainStatus", "typeProperties", "value", "value", to="@activity('CheckTrain').output.status"
+    ),
+    "WaitForTrain has no Fail behind it": change("RequireTrain", "typeProperties", "ifTrueActivities", to=[]),
+}  # fmt: skip
+BROKEN = {
+    **{(said, "score-diabetes"): breaks for said, breaks in BROKEN_SCORE.items()},
+    **{(said, "train-diabetes"): breaks for said, breaks in BROKEN_TRAIN.items()},
+}
 
 
-@pytest.mark.parametrize("said", BROKEN)
-def test_a_broken_rule_is_noticed(said):
-    document = copy.deepcopy(read(FOLDER / "pipeline" / "score-diabetes.json"))
-    BROKEN[said](document)
+@pytest.mark.parametrize(("said", "pipeline"), BROKEN)
+def test_a_broken_rule_is_noticed(said, pipeline):
+    document = copy.deepcopy(read(FOLDER / "pipeline" / f"{pipeline}.json"))
+    BROKEN[said, pipeline](document)
     assert any(said in problem for problem in problems(document))

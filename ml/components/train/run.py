@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -15,21 +14,18 @@ import train
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="labelled CSV file")
+    parser.add_argument("--data", type=Path, required=True, help="folder the split step wrote")
     parser.add_argument("--algorithm", choices=sorted(train.ALGORITHMS), default="logistic")
     parser.add_argument("--regularisation", type=positive, default=0.1)
     parser.add_argument("--model", type=Path, required=True, help="folder to write")
-    parser.add_argument("--metrics", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
     try:
-        model, metrics = train.train(train.read(args.data), args.algorithm, args.regularisation)
-        train.save(model, args.model)
-        args.metrics.mkdir(parents=True, exist_ok=True)
-        (args.metrics / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        labelled = train.read(args.data / "train.csv")
+        train.save(train.train(labelled, args.algorithm, args.regularisation), args.model)
     except (OSError, train.DataError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
-    print(f"train: {args.algorithm} {json.dumps(metrics)}")
+    print(f"train: {args.algorithm} on {len(labelled)} rows, to {args.model}")
     return 0
 
 
