@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from threading import Barrier
 from typing import Any
 
@@ -18,12 +19,27 @@ from shared.cloud.permit_table import PermitTable
 from shared.cloud.recent_table import RecentTable
 from shared.errors import AlreadyTaken, Stale
 from shared.events import Reason, Refused, event_key
-from shared.lanes import Claim, Head, PendingEvent, SkipReason, lane_id
+from shared.lanes import Claim, Head, PendingEvent, SkipReason, TakenEvent, lane_id
+from shared.models import ModelRef
+from shared.notifications import Kind, Notification
 from shared.ports import LaneChange, Permit
-from shared.reactions import HistoryEntry, Intent, Job, PipelineAction, Reaction, State, entry_of, reaction_id
-from shared.rules import Revision
+from shared.reactions import (
+    DeployAction,
+    HistoryEntry,
+    Intent,
+    Job,
+    Phase,
+    PipelineAction,
+    Reaction,
+    Rollout,
+    State,
+    entry_of,
+    live_mark,
+    reaction_id,
+)
+from shared.rules import Gate, Revision, Serving
 from shared.settings import from_environment
-from tests.fakes import T0, FakeDueTable, FakeLanes, FakePermits, FakeRecent, landed
+from tests.fakes import T0, FakeDueTable, FakeLanes, FakePermits, FakeRecent, breached, landed, registered
 
 LANE = lane_id("score", "b1")
 REVISION = Revision(hash="0123456789ab", modified=T0)
@@ -270,6 +286,109 @@ def test_the_jobs_of_a_reaction_come_back_as_they_were_saved(ledger: Ledger) -> 
     assert ledger.lanes.reaction(reaction_id(LANE, 1)).jobs == ()
 
 
+DEPLOY = DeployAction(
+    endpoint="ep1",
+    model=ModelRef(name="clf", version="7"),
+    model_created=T0 - timedelta(hours=1, microseconds=5),
+    deployment="clf-7-abcd",
+    smoke_test='{"data": [{"name": "ä\\n"}]}',
+    serving=Serving(code="azureml:c:1", environment="azureml:e:2", instance_type="Standard_DS2_v2", instances=3),
+    gate=Gate(metric="Accuracy", by=Decimal("0.10")),
+    keep_previous=timedelta(seconds=90),
+    timeout=timedelta(hours=1),
+    attempts=2,
+    backoff=timedelta(minutes=3),
+)
+ROLLOUT = Rollout(
+    phase=Phase.REMOVING,
+    previous="blue",
+    previous_model=ModelRef(name="clf", version="6"),
+    tries=2,
+    promoted=T0,
+    ends=State.ROLLED_BACK,
+    why="ä said no",
+)
+
+
+@pytest.mark.parametrize("action", [DEPLOY, replace(DEPLOY, gate=None)])
+@pytest.mark.parametrize("rollout", [None, ROLLOUT, Rollout(phase=Phase.CREATING)])
+def test_a_rollout_comes_back_as_it_was_saved(ledger: Ledger, action: DeployAction, rollout: Rollout | None) -> None:
+    made = reaction(state=State.RUNNING, action=action, rollout=rollout)
+    ledger.lanes.commit(LANE, LaneChange(reaction=made))
+    found = ledger.lanes.reaction(made.id)
+    assert found == made
+    assert found.action.gate is None or str(found.action.gate.by) == "0.10"
+
+
+def test_a_parameter_that_waits_for_the_live_model_is_kept_as_such(ledger: Ledger) -> None:
+    action = replace(reaction().action, parameters={"model": live_mark("ep1"), "both": f"a{live_mark('ep2')}"})
+    ledger.lanes.commit(LANE, LaneChange(reaction=reaction(action=action)))
+    assert ledger.lanes.reaction(reaction_id(LANE, 1)).action.live_endpoints == ("ep1", "ep2")
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [registered("clf", "7", tags={"stage": "ä"}, properties={"live.Accuracy": "0.7"}), breached("diabetes-a", "run-1")],
+    ids=["model", "drift"],
+)
+def test_events_of_the_workspace_come_back_as_they_were_saved(ledger: Ledger, happened: Any) -> None:
+    pending = replace(event(1), id=event_key(happened), event=happened)
+    ledger.lanes.add_event(LANE, pending)
+    assert ledger.lanes.read(LANE).pending == (pending,)
+
+
+def test_one_event_is_found_pending_taken_or_not_at_all(ledger: Ledger) -> None:
+    ledger.lanes.add_event(LANE, event(1))
+    assert ledger.lanes.find_event(LANE, event(1).id) == event(1)
+    take(ledger, [event(1)])
+    found = ledger.lanes.find_event(LANE, event(1).id)
+    assert isinstance(found, TakenEvent)
+    assert (found.pending, found.reaction, found.skipped) == (event(1), 1, None)
+    ledger.lanes.add_event(LANE, event(1))  # a late delivery: what became of it is what counts
+    assert ledger.lanes.find_event(LANE, event(1).id) == found
+    assert ledger.lanes.find_event(LANE, event(2).id) is None
+
+
+def notification(n: int) -> Notification:
+    return Notification(
+        id=f"{LANE}-1-ModelPromoted-{n}",
+        kind=Kind.MODEL_PROMOTED,
+        subject=f"reactions/{LANE}-1",
+        time=T0,
+        data={"model": "clf", "reason": "ä\n"},
+    )
+
+
+def test_notifications_stay_in_the_outbox_until_they_are_told(ledger: Ledger) -> None:
+    ledger.lanes.add_event(LANE, event(1))
+    take(ledger, [], tell=(notification(1), notification(2)))
+    lane = ledger.lanes.read(LANE)
+    assert (lane.outbox, lane.pending, lane.head.seq) == ((notification(1), notification(2)), (event(1),), 1)
+    ledger.lanes.told(LANE, [notification(1).id])
+    assert ledger.lanes.read(LANE).outbox == (notification(2),)
+    ledger.lanes.told(LANE, [notification(1).id, notification(2).id])
+    assert ledger.lanes.read(LANE).outbox == ()
+
+
+def test_a_change_that_is_not_saved_tells_nothing(ledger: Ledger) -> None:
+    take(ledger, [])
+    with pytest.raises(Stale):
+        take(ledger, [], tell=(notification(1),))
+    assert ledger.lanes.read(LANE).outbox == ()
+
+
+def test_a_line_with_a_key_is_there_once_and_brings_its_notification(ledger: Ledger) -> None:
+    take(ledger, [])
+    line = HistoryEntry(
+        at=T0, what="model-registered", reason="clf:7", attempt=1, run_id="/models/clf/versions/7", key="k"
+    )
+    for _ in range(2):
+        ledger.lanes.add_history(reaction_id(LANE, 1), line, (notification(1),))
+    found = [entry for entry in ledger.lanes.history(reaction_id(LANE, 1)) if entry.what == "model-registered"]
+    assert [(entry.reason, entry.run_id) for entry in found] == [("clf:7", "/models/clf/versions/7")]
+    assert ledger.lanes.read(LANE).outbox == (notification(1),)
+
+
 def test_history_is_in_order_and_of_one_reaction(ledger: Ledger) -> None:
     take(ledger, [])
     for n in range(12):
@@ -331,6 +450,33 @@ def test_a_permit_is_held_once_and_released_once(ledger: Ledger) -> None:
     for _ in range(2):
         ledger.permits.release("factory:f", "r-1")
     assert [p.reaction_id for p in ledger.permits.read("factory:f").permits] == ["r-2"]
+
+
+def test_a_resource_with_one_permit_has_one_holder(ledger: Ledger) -> None:
+    first, second = (Permit(reaction_id=reaction_id(LANE, n), since=T0) for n in (1, 2))
+    assert ledger.permits.acquire("endpoint:ep1", first, 1) == ()
+    assert ledger.permits.acquire("endpoint:ep1", first, 1) == ()
+    assert [p.reaction_id for p in ledger.permits.acquire("endpoint:ep1", second, 1)] == [first.reaction_id]
+    assert ledger.permits.acquire("endpoint:ep1", second, 2) == ()
+    ledger.permits.release("endpoint:ep1", first.reaction_id)
+    ledger.permits.release("endpoint:ep1", second.reaction_id)
+    assert ledger.permits.acquire("endpoint:ep1", second, 1) == ()
+    assert [p.reaction_id for p in ledger.permits.read("endpoint:ep1").permits] == [second.reaction_id]
+
+
+@pytest.mark.cloud
+@pytest.mark.parametrize("ledger", ["azurite"], indirect=True)
+def test_of_many_who_want_it_at_once_as_many_hold_it_as_may(ledger: Ledger) -> None:
+    barrier = Barrier(8)
+
+    def acquire(n: int) -> bool:
+        barrier.wait()
+        return not ledger.permits.acquire("endpoint:ep1", Permit(reaction_id=reaction_id(LANE, n), since=T0), 3)
+
+    with ThreadPoolExecutor(8) as pool:
+        granted = list(pool.map(acquire, range(1, 9)))
+    assert sum(granted) == 3
+    assert len(ledger.permits.read("endpoint:ep1").permits) == 3
 
 
 def test_of_two_followers_one_saves_the_cursor(ledger: Ledger) -> None:

@@ -268,7 +268,11 @@ CALLS: dict[str, tuple[Callable[[WireBench, ModelRef], object], str, str]] = {
         "PUT",
         "*/onlineendpoints/{endpoint}/deployments/dep-2",
     ),
-    "traffic": (lambda b, _ref: b.client.set_traffic(b.endpoint, {"dep-1": 100}), "PUT", "*/onlineendpoints/{endpoint}"),
+    "traffic": (
+        lambda b, _ref: b.client.set_traffic(b.endpoint, {"dep-1": 100}),
+        "PUT",
+        "*/onlineendpoints/{endpoint}",
+    ),
     "delete": (
         lambda b, _ref: b.client.delete_deployment(b.endpoint, "dep-1"),
         "DELETE",
@@ -368,7 +372,11 @@ def archived(wire: WireBench, ref: ModelRef) -> tuple[str, str, Any]:
 
 @pytest.mark.cloud
 def test_what_the_endpoint_has_beside_its_traffic_is_kept(wire: WireBench) -> None:
-    body = {"location": REGION, "tags": {"team": "clinic"}, "properties": {"authMode": "AADToken", "description": "of the clinic"}}
+    body = {
+        "location": REGION,
+        "tags": {"team": "clinic"},
+        "properties": {"authMode": "AADToken", "description": "of the clinic"},
+    }
     wire.online.endpoints.put(wire.endpoint, EndpointBody.read(body))
     wire.client.create_deployment(wanted(wire, wire.register("1", T0)))
     wire.client.set_traffic(wire.endpoint, {"dep-1": 100})

@@ -151,6 +151,11 @@ class Stage:
         handler, route_params = (operations.list_reactions, {}) if route == "reactions" else (None, {})
         if route == "health":
             handler = operations.health
+        elif route.startswith("models/"):
+            handler, route_params = (
+                operations.show_model,
+                dict(zip(("name", "version"), route.split("/")[1:], strict=True)),
+            )
         elif handler is None:
             handler, route_params = operations.show_reaction, {"id": route.removeprefix("reactions/")}
         request = func.HttpRequest(
