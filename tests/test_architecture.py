@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 import function_app
 from shared import settings as product_settings
+from shared.cloud.online_deployments import REQUEST_TIMEOUT_MS
+from shared.rules import DeployModel, RunPipeline
 from shared.wiring import configuration, load_rules
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +45,7 @@ def test_there_are_these_functions_and_no_others() -> None:
         "health": "httpTrigger",
         "list_reactions": "httpTrigger",
         "show_reaction": "httpTrigger",
+        "show_model": "httpTrigger",
     }
 
 
@@ -94,11 +100,18 @@ def test_every_core_module_is_under_the_import_contract() -> None:
     assert set(core["source_modules"]) == modules
 
 
-def test_importing_the_app_loads_no_machine_learning_sdk_and_no_test_package() -> None:
-    script = "import sys, function_app; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+LAZY = ("azure.ai", "azure.eventgrid", "local.", "ml.", "pytest", "hypothesis", "rich")
+
+
+def test_importing_and_building_the_app_loads_no_machine_learning_sdk_and_no_test_package() -> None:
+    script = "import sys, function_app; from shared import wiring; wiring.app(); print(*sys.modules)"
+    environment = {**sample(), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     loaded = set(done.stdout.split())
-    assert not {m for m in loaded if m.startswith(("azure.ai", "local.", "ml.", "pytest", "hypothesis", "rich"))}
+    assert "shared.cloud.online_deployments" in loaded
+    assert not {m for m in loaded if m.startswith(LAZY)}
 
 
 def test_importing_the_app_needs_no_settings() -> None:
@@ -111,12 +124,12 @@ def test_importing_the_app_needs_no_settings() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "6"
+    assert done.stdout.strip() == "7"
 
 
 def test_the_package_holds_what_the_app_imports_and_nothing_of_the_workshop() -> None:
     ignored = {line.strip().rstrip("/") for line in (ROOT / ".funcignore").read_text().splitlines() if line.strip()}
-    assert {"local", "ml", "tests", "infra", "docs"} <= ignored
+    assert {"local", "tests", "infra", "docs"} <= ignored
     assert not {"functions", "shared", "function_app.py", "host.json", "requirements.txt", "reactions.yaml"} & ignored
 
 
@@ -139,10 +152,29 @@ def test_host_json_keeps_the_designs_figures() -> None:
 
 def test_the_rules_that_ship_name_pipelines_that_ship_and_declare_every_parameter() -> None:
     rules = load_rules(ROOT / "reactions.yaml", sample())
-    for rule in rules.rules.values():
-        file = ROOT / "infra" / "adf" / "pipeline" / f"{rule.action.pipeline}.json"
+    actions = [rule.action for rule in rules.rules.values() if isinstance(rule.action, RunPipeline)]
+    assert {action.pipeline for action in actions} == {"score-diabetes", "train-diabetes"}
+    for action in actions:
+        file = ROOT / "infra" / "adf" / "pipeline" / f"{action.pipeline}.json"
         declared = set(json.loads(file.read_text())["properties"]["parameters"])
-        assert {"reaction_id", "attempt", *rule.action.with_} == declared
+        assert {"reaction_id", "attempt", *action.with_} == declared
+
+
+def test_the_rule_that_deploys_names_what_ships() -> None:
+    rules = load_rules(ROOT / "reactions.yaml", sample())
+    [action] = [rule.action for rule in rules.rules.values() if isinstance(rule.action, DeployModel)]
+    environment = YAML(typ="safe").load(ROOT / "ml" / "environments" / "relearn-sklearn.yml")
+    assert action.serving.environment == f"azureml:{environment['name']}:{environment['version']}"
+    assert (ROOT / "ml" / "serving" / action.serving.script).is_file()
+    assert action.keep_previous > timedelta(milliseconds=REQUEST_TIMEOUT_MS)
+
+
+def test_what_the_rules_read_is_in_the_package() -> None:
+    """A rule's smoke test is read by the app: its folder must not be left out, the rest of ml/ must."""
+    ignored = {line.strip().rstrip("/") for line in (ROOT / ".funcignore").read_text().splitlines() if line.strip()}
+    folders = {f"ml/{each.name}" for each in (ROOT / "ml").iterdir() if each.is_dir() and each.name != "__pycache__"}
+    assert "ml" not in ignored
+    assert folders - ignored == {"ml/samples"}
 
 
 def test_dev_requirements_include_the_runtimes() -> None:

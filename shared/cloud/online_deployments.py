@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -112,6 +113,7 @@ class OnlineDeployments:
     def _make(self) -> MLClient:
         from azure.ai.ml import MLClient
 
+        logging.getLogger("azure.ai.ml").setLevel(logging.WARNING)  # it sets a level of its own as it is imported
         # The public cloud's addresses, except where requests go. A cloud is known by its name for the whole process.
         metadata = {
             "azure_portal": "https://portal.azure.com/",

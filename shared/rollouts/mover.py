@@ -128,15 +128,18 @@ class Rollouts:
         """No answer to the start was saved: the endpoint says whether the deployment is there."""
         action, now = action_of(step.reaction), self._clock.now()
         intent = step.reaction.intent or Intent(since=now, deadline=now)
-        if now >= intent.since + action.timeout:
-            why = f"after {action.timeout} it is still unclear whether deployment {action.deployment} was accepted"
-            return self._steps.end(step, State.FAILED, why)
+        overdue = now >= intent.since + action.timeout
+        unclear = f"after {action.timeout} it is still unclear whether deployment {action.deployment} was accepted"
         try:
             endpoint = self._workspace.endpoint(action.endpoint)
         except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+            if overdue and isinstance(error, TargetRefused):  # nothing to wait for; else it may leave one behind
+                return self._steps.end(step, State.FAILED, f"{unclear}: {error}")
             return self._steps.later(step, advised_wait(error))
         if endpoint is None:
             return self._steps.end(step, State.FAILED, no_endpoint(action.endpoint))
+        if overdue and endpoint.deployment(action.deployment) is None:
+            return self._steps.end(step, State.FAILED, unclear)
         again = step.reaction.moved_to(
             State.STARTING,
             "in doubt: looking for the deployment, or asking for it again",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ from tests.scenarios.stage import Stage
 
 pytestmark = [pytest.mark.cloud, pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[2]
+_KEYS = re.compile(r"\(.*\)|-[0-9a-f]{4}$")  # rows and deployments of their own
 BROKEN = {"result": "no list"}
 
 
@@ -105,5 +106,4 @@ def play(stage: Stage, nursery: Nursery, ends: str, unique: str, *, dies_at: int
     assert serving.standing() == expected, unique
     states = {r["key"]: r["state"] for r in stage.reactions()}
     assert states[names["ENDPOINT"]] == ("succeeded" if ends == "live" else "rolled-back"), unique
-    alike = {names["ENDPOINT"]: "ENDPOINT", names["MODEL"]: "MODEL", serving.name("1"): "ONE", serving.name("2"): "TWO"}
-    return [functools.reduce(lambda call, name: call.replace(name, alike[name]), alike, c) for c in first["calls"]]
+    return [_KEYS.sub("", call).replace(f"-{ends}-{unique}", "") for call in first["calls"]]
