@@ -254,6 +254,7 @@ class LocalCloud:
         self._cleanup.callback(self.machine_learning.close)
         self._cleanup.callback(self.data_factory.close)
         self._background.call(server.start())
+        self.machine_learning.resume()
 
     def _listen(self, ports: Ports, name: str) -> socket.socket:
         bound = ports.listen(name)
@@ -278,6 +279,8 @@ class LocalCloud:
                 storage_url=storage.removesuffix(f"/{LAKE_ACCOUNT}"),
                 lake_url=f"{storage}/{LAKE_CONTAINER}",
                 ca_file=self.certificates.ca_file,
+                publish=lambda event: self.event_grid.publish(workspace_id(), event),
+                persistent=not self._in_memory,
             )
         )
 

@@ -133,6 +133,17 @@ class Datastores:
         _each(names, lambda name: _download(container, name, targets[name]), place, stop)
         return folder
 
+    def download(self, uri: str, target: Path, stop: threading.Event) -> int:
+        """The blob as this file, or all blobs below the path in this folder; says how many."""
+        place = self.locate(uri)
+        container = self._container(place)
+        names = _attempt(place, lambda: list(container.list_blob_names(name_starts_with=place.path)))
+        if place.path in names:
+            _each([place.path], lambda path: _download(container, path, target), place, stop)
+            return 1
+        self.download_folder(uri, target, stop)
+        return sum(name.startswith(place.path + "/") for name in names)
+
     def require_free(self, uri: str) -> None:
         """Results are never mixed with what is there: AML wants an output path that does not exist yet."""
         place = self.locate(uri)

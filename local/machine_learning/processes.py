@@ -28,10 +28,14 @@ class Logs:
     def end(self) -> str:
         """The end of what it wrote, for a message: its errors if there are any."""
         for name, file in (("standard error", self.stderr), ("standard output", self.stdout)):
-            lines = file.read_text(errors="replace").splitlines()
-            if lines:
-                return f"The end of its {name}:\n" + "\n".join(lines[-TAIL_LINES:])[-TAIL_CHARACTERS:]
+            if tail := end_of(file):
+                return f"The end of its {name}:\n{tail}"
         return "It wrote nothing."
+
+
+def end_of(log: Path) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])[-TAIL_CHARACTERS:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +47,35 @@ class End:
 
 
 class Process:
-    """A started process. Raises OSError where it cannot be started."""
+    """A started process. Raises OSError where it cannot be started.
 
-    def __init__(self, argv: Sequence[str], *, folder: Path, environment: Mapping[str, str], logs: Logs) -> None:
-        with logs.stdout.open("wb") as stdout, logs.stderr.open("wb") as stderr:
+    Args:
+        leash: its standard input is a pipe that closes when we end, however we end.
+        given: open file descriptors it inherits.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        logs: Logs,
+        leash: bool = False,
+        given: Sequence[int] = (),
+    ) -> None:
+        for file in (logs.stdout, logs.stderr):
+            file.write_bytes(b"")
+        # Appended to, because both may be one file.
+        with logs.stdout.open("ab") as stdout, logs.stderr.open("ab") as stderr:
             self._process = subprocess.Popen(
                 list(argv),
                 cwd=folder,
                 env=dict(environment),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if leash else subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
+                pass_fds=given,
                 start_new_session=True,  # its own group: ending it ends what it started, and nothing else
             )
 
@@ -74,6 +96,8 @@ class Process:
                 self._stop()
                 break
         self._signal(signal.SIGKILL)  # whatever it left behind in its group
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         return End(exit_code=self._process.returncode, overdue=overdue)
 
     def _stop(self) -> None:

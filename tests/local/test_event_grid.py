@@ -613,6 +613,20 @@ def test_a_cloud_event_is_not_delivered_in_the_event_grid_schema(cloud: LocalClo
 
 
 @pytest.mark.cloud
+def test_what_a_custom_topic_took_is_known_without_a_subscriber(cloud: LocalCloud, credential: TokenCredential) -> None:
+    with EventGridPublisherClient(f"{cloud.arm_url}/topics/Nobodys/api/events", credential) as client:
+        client.send([EventGridEvent("a/b", "Relearn.Alert", {"n": 1}, "1.0")])
+        client.send([EventGridEvent("a/c", "Relearn.Alert", {"n": 2}, "1.0")])
+    cloud.event_grid.publish(storage_account_id("lake998"), Event(type="Of.A.SystemTopic", subject="s", data={}))
+    taken = cloud.event_grid.published(topic_id("nobodys"))
+    assert [(one.event.type, one.event.subject, one.event.data) for one in taken] == [
+        ("Relearn.Alert", "a/b", {"n": 1}),
+        ("Relearn.Alert", "a/c", {"n": 2}),
+    ]
+    assert cloud.event_grid.published(topic_id("another")) == ()
+
+
+@pytest.mark.cloud
 def test_publishing_with_a_wrong_key_is_refused(cloud: LocalCloud) -> None:
     endpoint = f"{cloud.arm_url}/topics/alerts/api/events"
     client = EventGridPublisherClient(endpoint, AzureKeyCredential("wrong"))

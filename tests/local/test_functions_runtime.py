@@ -34,6 +34,7 @@ FUNCTIONS = {
     "health": "httpTrigger",
     "list_reactions": "httpTrigger",
     "show_reaction": "httpTrigger",
+    "show_model": "httpTrigger",
 }
 UNKNOWN_EVENT = {
     "id": "1",
@@ -119,6 +120,7 @@ def calls() -> list[dict[str, Any]]:
         call("health", get("health")),
         call("list_reactions", get("reactions")),
         call("show_reaction", get("reactions/nobody-1", id="nobody-1")),
+        call("show_model", get("models/nobody/1", name="nobody", version="1")),
     ]
 
 
@@ -158,15 +160,14 @@ def test_every_trigger_reaches_its_function_in_the_worker(runtime_python, cloud)
     account = cloud.new_app_account()
     cloud.provision(account.name)
     lake = cloud.new_lake_account()
-    settings = cloud.app_settings(account.name, lake.name) | {
-        "DIABETES_MODEL": "azureml://datastores/lake/paths/models/m/1"
-    }
+    settings = cloud.app_settings(account.name, lake.name) | {"DIABETES_ENDPOINT": "diabetes-relearn"}
     outcomes = run(runtime_python, cloud.child_environment() | settings, calls())["outcomes"]
     assert {name: outcome.get("exception") for name, outcome in outcomes.items()} == dict.fromkeys(FUNCTIONS)
     assert (outcomes["health"]["status"], json.loads(outcomes["health"]["body"])["status"]) == (200, "ok")
     listed = json.loads(outcomes["list_reactions"]["body"])
     assert listed["reactions"] == []
     assert outcomes["show_reaction"]["status"] == 404
+    assert outcomes["show_model"]["status"] == 404
 
 
 @pytest.mark.timeout(900)

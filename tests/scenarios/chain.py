@@ -12,9 +12,8 @@ from azure.storage.blob import ContainerClient
 
 from local.azurite import LAKE_ACCOUNT
 from local.cloud import LAKE_CONTAINER
-from local.machine_learning import Job
-from local.machine_learning.jobs import Literal
-from local.machine_learning.workspace import DATASTORE
+from local.machine_learning import DATASTORE, Job, Literal
+from tests.scenarios.serving import Serving
 from tests.scenarios.stage import Stage, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +21,6 @@ PIPELINE: Mapping[str, Any] = json.loads((ROOT / "infra" / "adf" / "pipeline" / 
 RULES = (ROOT / "reactions.yaml").read_text()
 RETRY = "retry: {attempts: 3, backoff: 1m}"
 ONE_ATTEMPT = RULES.replace(RETRY, "retry: {attempts: 1}")
-MODEL = "models/diabetes-classifier/1"
 BATCH = "0-raw/diabetes/b1/stage"
 
 ARGUMENTS = """\
@@ -78,7 +76,10 @@ class Chain:
         parameters = {f"{job}EndpointUri": self._workspace.scoring_uri(name) for job, name in self.endpoints.items()}
         stage.factory.global_parameters.update(parameters, pollSeconds=1)
         self.lake = ContainerClient(stage.lake.blob, LAKE_CONTAINER, credential=stage.credential)
-        self.lake.upload_blob(f"{MODEL}/MLmodel", b"flavors: {}")
+        serving = Serving(stage, endpoint=stage.settings["DIABETES_ENDPOINT"], model=f"clf-{stage.account.name}")
+        serving.already_live("1")
+        self.lake.upload_blob(f"models/{serving.model}/1/MLmodel", b"flavors: {}")
+        self.model = serving.model
 
     def _deploy(self, **codes: str) -> None:
         """The shipped pipelines and components, so that names of inputs and outputs are theirs; the code is not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from local.faults import AcceptThen, Drop
 from tests.scenarios.chain import (
     EXITS_WITH_3,
-    MODEL,
     ONE_ATTEMPT,
     PIPELINE,
     PREP_ARGUMENTS,
@@ -29,6 +29,7 @@ from tests.scenarios.stage import Stage
 from tests.unit.test_adf_pipelines import named, problems
 
 pytestmark = pytest.mark.cloud
+NUMBERS = itertools.count()
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def chain(stage_with: Callable[..., Stage]) -> Iterator[ChainOf]:
     made: list[Chain] = []
 
     def make(*, rules: str = ONE_ATTEMPT, pipeline: Any = PIPELINE, **options: Any) -> Chain:
-        settings = {"DIABETES_MODEL": f"azureml://datastores/lake/paths/{MODEL}"}
+        settings = {"DIABETES_ENDPOINT": f"ep-score-{next(NUMBERS)}"}
         stage = stage_with(rules=rules, pipelines=(pipeline,), extra_settings=settings)
         made.append(Chain(stage, **options))
         return made[-1]
@@ -71,6 +72,8 @@ def scores_the_batch(make: ChainOf, **options: Any) -> None:
         argv = dict(zip(step.argv[2::2], step.argv[3::2], strict=True))
         assert (argv["--reaction-id"], argv["--attempt"]) == (reaction["id"], "1")
     assert [(each["name"], each["status"]) for each in reaction["run"]["jobs"]] == shown_jobs(chain)
+    # The model that was live at the start, by the address that its version has in the workspace.
+    assert [(used["name"], used["version"]) for used in reaction["lineage"]["models_used"]] == [(chain.model, "1")]
 
 
 def a_cancelled_job_ends_the_run(make: ChainOf, **options: Any) -> None:

@@ -1,46 +1,22 @@
-"""Jobs: their records, their states, who may run now, and how they are cancelled, polled and forgotten."""
+"""All jobs of a workspace: who may run now, and how they are cancelled, polled, waited for and forgotten."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
-from local.machine_learning.components import Scalar, Type
-from local.machine_learning.pipelines import PipelineComponent
+from local.machine_learning.batch.records import Job, Status, Submission, Told
 from local.progress import Clock, Interpret, Outcome, Policy
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 2  # a step may well use a core of its own
 KEPT_FOLDERS = 50
-
-
-class Status(StrEnum):
-    """AML's words. Final are the last three."""
-
-    NOT_STARTED = "NotStarted"
-    QUEUED = "Queued"
-    STARTING = "Starting"
-    PREPARING = "Preparing"
-    RUNNING = "Running"
-    FINALIZING = "Finalizing"
-    CANCEL_REQUESTED = "CancelRequested"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    CANCELED = "Canceled"
-
-    @property
-    def is_final(self) -> bool:
-        return self in {Status.COMPLETED, Status.FAILED, Status.CANCELED}
-
-
 _OUTCOMES = {
     Outcome.SUCCEEDED: Status.COMPLETED,
     Outcome.FAILED: Status.FAILED,
@@ -48,72 +24,8 @@ _OUTCOMES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Literal:
-    value: Scalar
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
-    type: Type
-    uri: str
-
-
-Value = Literal | Data
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """What somebody asked for, checked against the component. Every output has its place."""
-
-    name: str
-    endpoint: str
-    deployment: str
-    component: PipelineComponent
-    inputs: Mapping[str, Value]
-    outputs: Mapping[str, Data]
-    display_name: str
-    experiment: str
-    tags: Mapping[str, str] = field(default_factory=dict)
-    properties: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRecord:
-    """One step as it was really run. Without a pid it never became a process."""
-
-    name: str
-    run_id: str
-    argv: tuple[str, ...] = ()
-    pid: int | None = None
-    exit_code: int | None = None
-    started: datetime | None = None
-    ended: datetime | None = None
-    stdout: Path | None = None
-    stderr: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One job and everything that is known of it; a value, replaced at every change."""
-
-    submission: Submission
-    folder: Path
-    created: datetime
-    status: Status = Status.NOT_STARTED
-    message: str = ""
-    started: datetime | None = None
-    ended: datetime | None = None
-    steps: tuple[StepRecord, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return self.submission.name
-
-    def with_step(self, record: StepRecord) -> Job:
-        """The job with this record in place of the step's earlier one."""
-        others = tuple(step for step in self.steps if step.run_id != record.run_id)
-        return replace(self, steps=(*others, record))
+def _nobody(job: Job) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +44,7 @@ class _Entry:
     policy: Policy
     cancelled: threading.Event = field(default_factory=threading.Event)
     polls: int = 0
+    silent: bool = False
     future: Future[None] | None = None
 
 
@@ -141,13 +54,15 @@ class Jobs:
     Args:
         folder: each job gets a folder of its name in it.
         execute: really runs a job, in a thread of ours, and leaves it in a final state.
+        told: gets every job that has come to another status. It is called under our lock, so it must not wait.
     """
 
-    def __init__(self, folder: Path, execute: Callable[[Control], None], clock: Clock) -> None:
+    def __init__(self, folder: Path, execute: Callable[[Control], None], clock: Clock, told: Told = _nobody) -> None:
         self._folder = folder
         self._execute = execute
         self._clock = clock
-        self._lock = threading.Lock()
+        self._watching = [told]
+        self._lock = threading.Condition()
         self._entries: dict[str, _Entry] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="job")
 
@@ -156,16 +71,34 @@ class Jobs:
         job = Job(submission=submission, folder=self._folder / submission.name, created=self._clock.now())
         entry = _Entry(job=job, policy=policy)
         with self._lock:
+            self._tell(job)
             if isinstance(policy, Interpret):
                 if (
                     sum(other.future is not None and not other.future.done() for other in self._entries.values())
                     >= AT_ONCE
                 ):
-                    entry.job = replace(job, status=Status.QUEUED)
+                    self._change(entry, replace(job, status=Status.QUEUED))
                 entry.future = self._pool.submit(self._run, entry, policy)
             else:
                 self._settle(entry, policy)
             self._entries[submission.name] = entry
+            return entry.job
+
+    def watch(self, told: Told) -> None:
+        """From now on, also tell this one of every job that comes to another status; it must not wait either."""
+        self._watching.append(told)
+
+    def wait(self, name: str, seconds: float) -> Job:
+        """The job when it is over.
+
+        Raises:
+            KeyError: there is no such job.
+            TimeoutError: it is not over after so long.
+        """
+        with self._lock:
+            entry = self._entries[name]
+            if not self._lock.wait_for(lambda: entry.job.status.is_final, seconds):
+                raise TimeoutError(f"job {name} is {entry.job.status} after {seconds} s")
             return entry.job
 
     def get(self, name: str) -> Job | None:
@@ -199,8 +132,9 @@ class Jobs:
             return entry.job
 
     def forget(self) -> None:
-        """Cancel every job and forget it; does not wait for the processes to be gone."""
+        """Cancel every job and forget it, and tell nobody; does not wait for the processes to be gone."""
         with self._lock:
+            self._silence()
             for entry in self._entries.values():
                 self._cancel(entry)
             self._entries.clear()
@@ -208,6 +142,7 @@ class Jobs:
     def close(self) -> None:
         """Cancel every job and wait until the last process is gone. Call it while the storage still answers."""
         with self._lock:
+            self._silence()
             for entry in self._entries.values():
                 self._cancel(entry)
         self._pool.shutdown(wait=True)
@@ -218,9 +153,9 @@ class Jobs:
         entry.cancelled.set()
         waiting = entry.future is None or entry.future.cancel()
         if waiting:
-            entry.job = self._ended(entry.job, Status.CANCELED, "The job was cancelled before it began.")
+            self._change(entry, self._ended(entry.job, Status.CANCELED, "The job was cancelled before it began."))
         else:
-            entry.job = replace(entry.job, status=Status.CANCEL_REQUESTED)
+            self._change(entry, replace(entry.job, status=Status.CANCEL_REQUESTED))
 
     def _settle(self, entry: _Entry, policy: Policy) -> None:
         if entry.job.status.is_final:
@@ -229,9 +164,24 @@ class Jobs:
         outcome = policy.verdict(polls=entry.polls, elapsed=elapsed)
         if outcome is None:
             started = entry.job.started or entry.job.created
-            entry.job = replace(entry.job, status=Status.RUNNING, started=started)
+            self._change(entry, replace(entry.job, status=Status.RUNNING, started=started))
         else:
-            entry.job = self._ended(entry.job, _OUTCOMES[outcome], policy.message)
+            self._change(entry, self._ended(entry.job, _OUTCOMES[outcome], policy.message))
+
+    def _change(self, entry: _Entry, job: Job) -> None:
+        before, entry.job = entry.job, job
+        if job.status is not before.status:
+            self._lock.notify_all()
+            if not entry.silent:
+                self._tell(job)
+
+    def _tell(self, job: Job) -> None:
+        for told in self._watching:
+            told(job)
+
+    def _silence(self) -> None:
+        for entry in self._entries.values():
+            entry.silent = True
 
     def _ended(self, job: Job, status: Status, message: str) -> Job:
         return replace(job, status=status, message=message, ended=self._clock.now())
@@ -239,7 +189,7 @@ class Jobs:
     def _run(self, entry: _Entry, policy: Interpret) -> None:
         def change(function: Callable[[Job], Job]) -> None:
             with self._lock:
-                entry.job = function(entry.job)
+                self._change(entry, function(entry.job))
 
         try:
             self._execute(Control(job=entry.job, policy=policy, cancelled=entry.cancelled, change=change))

@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from local.machine_learning.commands import Command, CommandError
+from local.machine_learning.batch.commands import Command, CommandError
 
 Scalar = str | int | float | bool
 
@@ -28,6 +28,7 @@ class Type(StrEnum):
     FOLDER = "uri_folder"
     MLFLOW_MODEL = "mlflow_model"
     CUSTOM_MODEL = "custom_model"
+    MLTABLE = "mltable"
     STRING = "string"
     INTEGER = "integer"
     NUMBER = "number"
@@ -36,6 +37,10 @@ class Type(StrEnum):
     @property
     def is_literal(self) -> bool:
         return self in {Type.STRING, Type.INTEGER, Type.NUMBER, Type.BOOLEAN}
+
+    @property
+    def is_model(self) -> bool:
+        return self in {Type.MLFLOW_MODEL, Type.CUSTOM_MODEL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +141,12 @@ class Node:
     def children(self, key: str) -> Iterator[tuple[str, Node]]:
         for name in self.mapping(key):
             yield str(name), self.child(key, name)
+
+    def child_of(self, key: str) -> Node:
+        """The mapping under this key."""
+        if key not in self.content:
+            raise self.error(key, "is missing")
+        return Node(file=self.file, place=f"{self.place}{key}.", content=self.mapping(key))
 
     def child(self, key: str, name: str) -> Node:
         value = self.mapping(key)[name]

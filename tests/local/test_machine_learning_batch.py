@@ -1,54 +1,34 @@
-"""The imitated workspace over real HTTPS: what it accepts, what its jobs do, Microsoft's own client on it."""
+"""Batch endpoints of the local workspace over real HTTPS: what they accept, and what their jobs do."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import socket
 import sys
 import textwrap
 import threading
 import time
-import warnings
-from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from azure.core.credentials import AccessToken, AccessTokenInfo, TokenCredential
+from azure.core.credentials import TokenCredential
 from azure.storage.blob import ContainerClient
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from local.accounts import Account
-from local.certificates import Certificates, ensure_certificates
 from local.cloud import LocalCloud
 from local.faults import AcceptThen, Drop
 from local.identity import mint
-from local.machine_learning import ComponentError, Job, MachineLearning, Setup, Status
+from local.machine_learning import ComponentError, Job, Status
+from local.machine_learning.batch.jobs import Control, Jobs
+from local.machine_learning.batch.pipelines import load_pipeline
 from local.machine_learning.datastores import DataError, Datastores
-from local.machine_learning.jobs import Control, Jobs
-from local.machine_learning.pipelines import load_pipeline
 from local.progress import AfterPolls, AfterSeconds, Immediately, Interpret, Outcome, fail_at
-from local.server import HttpServer, arm_application
-from local.service import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, Service, workspace_id
+from local.service import WORKSPACE, workspace_id
+from tests.local.aml import AML, ARM, SHOW, WAIT, Lake, ManualClock, World, is_alive, said, wait_until, waiting_pids
 
-AML = "https://ml.azure.com"
-ARM = "https://management.azure.com"
-
-SHOW = """
-    import json, os, sys
-    print(json.dumps({"argv": sys.argv[1:], "environment": dict(os.environ), "folder": os.getcwd()}))
-"""
-WAIT = """
-    import subprocess, sys, time
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    print(child.pid, flush=True)
-    time.sleep(60)
-"""
 COPY = """
     import sys
     from pathlib import Path
@@ -58,140 +38,6 @@ COPY = """
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
 """
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.time = datetime(2026, 11, 22, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.time
-
-
-class Listener:
-    """A TLS listener in a thread with its own loop; serves the service it was last given."""
-
-    def __init__(self, certificates: Certificates) -> None:
-        self.certificates = certificates
-        self._application: ASGIApp | None = None
-        # With the protocol named, asyncio sends small answers at once; without, each waits 40 ms for an ACK.
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        bound.bind(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{bound.getsockname()[1]}"
-        self._server = HttpServer(self, bound, certificates)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self._wait_for(self._server.start())
-
-    def serve(self, service: Service) -> None:
-        self._application = arm_application([service])
-
-    def stop(self) -> None:
-        self._wait_for(self._server.stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _wait_for(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self._application is not None
-        await self._application(scope, receive, send)
-
-
-class World:
-    """A workspace, a client of it, and a folder to write components into."""
-
-    def __init__(self, service: MachineLearning, client: httpx.Client, folder: Path, clock: ManualClock) -> None:
-        self.service = service
-        self.client = client
-        self.folder = folder
-        self.clock = clock
-
-    def component(self, name: str, code: str, head: str) -> None:
-        """A command component `<name>` with one file of code; `head` holds its inputs, outputs and command."""
-        folder = self.folder / name
-        folder.mkdir()
-        (folder / "run.py").write_text(textwrap.dedent(code))
-        (folder / "component.yml").write_text(f"name: {name}\ntype: command\ncode: .\n{textwrap.dedent(head)}")
-
-    def pipeline(self, endpoint: str, text: str) -> str:
-        file = self.folder / f"{endpoint}.yml"
-        file.write_text(f"name: {endpoint}\ntype: pipeline\n{textwrap.dedent(text)}")
-        return self.service.deploy_batch(endpoint, component=file)
-
-    def deploy(self, endpoint: str, code: str) -> str:
-        """An endpoint whose only step takes and gives no data and runs this code."""
-        self.component(f"{endpoint}-step", code, "command: python run.py\n")
-        return self.pipeline(endpoint, f"jobs:\n  only:\n    component: ./{endpoint}-step/component.yml\n")
-
-    def invoke(self, uri: str, properties: Mapping[str, Any] | None = None, **headers: str) -> httpx.Response:
-        sent = {"Authorization": f"Bearer {mint(AML)}"} | {name.replace("_", "-"): v for name, v in headers.items()}
-        return self.client.post(uri, json={"properties": properties or {}}, headers=sent)
-
-    def start(self, uri: str, properties: Mapping[str, Any] | None = None) -> str:
-        answer = self.invoke(uri, properties)
-        assert answer.status_code == 201, answer.text
-        name: str = answer.json()["name"]
-        return name
-
-    def get(self, path: str, audience: str = ARM) -> httpx.Response:
-        return self.client.get(path, headers={"Authorization": f"Bearer {mint(audience)}"})
-
-    def finished(self, name: str) -> Job:
-        wait_until(lambda: self.service.job(name).status.is_final, f"job {name} is over")
-        return self.service.job(name)
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        pause.wait(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")  # an orphan that nobody has collected yet is dead, too
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] not in "ZX"
-
-
-def setup(folder: Path, listener: Listener) -> Setup:
-    nowhere = "https://127.0.0.1:1"  # these tests move no data; a job that tries fails
-    return Setup(
-        folder=folder / "cloud",
-        url=listener.url,
-        python=Path(sys.executable),
-        environment=lambda: {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-        storage_url=nowhere,
-        lake_url=f"{nowhere}/lake000/lake",
-        ca_file=listener.certificates.ca_file,
-        step_seconds=30,
-    )
-
-
-@pytest.fixture(scope="module")
-def listener(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listener]:
-    listener = Listener(ensure_certificates(tmp_path_factory.mktemp("certificates")))
-    yield listener
-    listener.stop()
-
-
-@pytest.fixture
-def world(tmp_path: Path, listener: Listener) -> Iterator[World]:
-    clock = ManualClock()
-    service = MachineLearning(setup(tmp_path, listener), clock=clock)
-    listener.serve(service)
-    trust = listener.certificates.client_context()
-    with httpx.Client(base_url=listener.url, verify=trust, trust_env=False) as client:
-        yield World(service, client, tmp_path, clock)
-    service.close()
 
 
 # --- what a step is given -------------------------------------------------------------------------------------------
@@ -235,12 +81,6 @@ def test_literal_inputs_reach_the_command_unsplit(world: World) -> None:
     assert said(first)["argv"] == ["--text", awkward, "--count=2", "--extra", "7"]
     assert first.steps[0].argv == (sys.executable, "run.py", *said(first)["argv"])
     assert said(second)["argv"] == ["--text", "x", "--count=2"]
-
-
-def said(job: Job) -> dict[str, Any]:
-    assert job.steps[0].stdout is not None
-    content: dict[str, Any] = json.loads(job.steps[0].stdout.read_text())
-    return content
 
 
 def test_a_step_knows_its_run_and_nothing_of_the_developer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,19 +234,6 @@ def test_cancel_ends_the_step_and_its_children_and_nothing_else(world: World) ->
     assert world.service.job(names[1]).status is Status.CANCELED
 
 
-def waiting_pids(world: World, name: str) -> tuple[int, int]:
-    """The ids of the WAIT step's process and of the child it has told of."""
-
-    def child() -> str:
-        steps = world.service.job(name).steps
-        return steps[0].stdout.read_text() if steps and steps[0].stdout and steps[0].pid else ""
-
-    wait_until(lambda: child().endswith("\n"), f"{name} has started its child")
-    pid = world.service.job(name).steps[0].pid
-    assert pid is not None
-    return pid, int(child())
-
-
 def test_two_jobs_run_at_once_and_the_third_waits(world: World) -> None:
     uri = world.deploy("wait", WAIT)
     names = [world.start(uri) for _ in range(4)]
@@ -457,6 +284,44 @@ def test_old_folders_are_pruned_and_new_ones_kept(world: World) -> None:
     assert job.folder.is_dir()
     assert (folder / "old-59").is_dir()
     assert not (folder / "old-00").exists()
+
+
+def told(world: World, name: str) -> list[str]:
+    """What Event Grid was told of a job, in order."""
+    events = [event for event in world.events if event.data["runId"] == name]
+    return [event.data.get("runStatus") or event.type.rpartition(".")[2] for event in events]
+
+
+def test_a_job_tells_of_every_change_and_of_its_good_end(world: World) -> None:
+    uri = world.deploy("quick", "print('done')")
+
+    job = world.finished(world.start(uri, {"properties": {"experimentName": "nightly"}, "tags": {"a": "b"}}))
+
+    assert told(world, job.name) == [
+        *("NotStarted", "Starting", "Preparing", "Running", "Finalizing", "Completed"),
+        "RunCompleted",
+    ]
+    last = world.events[-1]
+    assert last.type == "Microsoft.MachineLearningServices.RunCompleted"
+    assert last.subject == f"experiments/{last.data['experimentId']}/runs/{job.name}"
+    assert (last.data["experimentName"], last.data["runType"]) == ("nightly", "azureml.PipelineRun")
+    assert last.data["runTags"] == {"azureml.deploymentname": "default", "a": "b"}
+
+
+def test_a_job_that_fails_is_told_as_failed_and_never_as_completed(world: World) -> None:
+    job = world.finished(world.start(world.deploy("bad-luck", "raise SystemExit(1)")))
+
+    assert told(world, job.name)[-1] == "Failed"
+    assert "RunCompleted" not in told(world, job.name)
+
+
+def test_of_jobs_that_are_forgotten_nothing_more_is_told(world: World) -> None:
+    name = world.start(world.deploy("wait", WAIT))
+    waiting_pids(world, name)
+
+    world.service.reset()
+
+    assert told(world, name)[-1] == "Running"
 
 
 # --- time by policy -------------------------------------------------------------------------------------------------
@@ -689,7 +554,7 @@ def test_the_same_request_again_is_the_same_job(world: World) -> None:
         (f"{workspace_id()}/batchEndpoints/nowhere", 404, "ResourceNotFound"),
         (f"{workspace_id()}/batchEndpoints/known/deployments/other", 404, "ResourceNotFound"),
         (f"{workspace_id('another')}/jobs", 404, "ResourceNotFound"),
-        (f"{workspace_id()}/schedules", 501, "NotImplementedLocally"),
+        (f"{workspace_id()}/computes", 501, "NotImplementedLocally"),
         ("/batch/known/jobs", 501, "NotImplementedLocally"),
     ],
 )
@@ -753,38 +618,6 @@ def test_the_state_is_plain_json_and_reset_empties_it(world: World) -> None:
 # --- data -----------------------------------------------------------------------------------------------------------
 
 
-class Lake:
-    """A lake account of the test's own, which is also a datastore of its own."""
-
-    def __init__(self, world: World, account: Account, credential: TokenCredential) -> None:
-        self.world = world
-        self.url = f"{account.blob}/lake"
-        self.container = ContainerClient(account.blob, "lake", credential=credential)
-        self._datastore = account.name
-        world.service.add_datastore(account.name, self.url)
-
-    def uri(self, path: str) -> str:
-        return f"azureml://datastores/{self._datastore}/paths/{path}"
-
-    def put(self, files: Mapping[str, bytes]) -> None:
-        for path, content in files.items():
-            self.container.upload_blob(path, content)
-
-    def read(self, below: str) -> dict[str, bytes]:
-        names = self.container.list_blob_names(name_starts_with=below)
-        return {name: self.container.download_blob(name).readall() for name in names}
-
-
-@pytest.fixture
-def lake(cloud: LocalCloud, lake_account: Account, credential: TokenCredential, tmp_path: Path) -> Iterator[Lake]:
-    trust = cloud.certificates.client_context()
-    with httpx.Client(base_url=cloud.arm_url, verify=trust, trust_env=False) as client:
-        world = World(cloud.machine_learning, client, tmp_path, ManualClock())
-        lake = Lake(world, lake_account, credential)
-        with lake.container:
-            yield lake
-
-
 def copying(lake: Lake) -> str:
     """An endpoint `copy` that takes a folder and puts out the same."""
     head = "inputs:\n  source: {type: uri_folder}\noutputs:\n  target: {type: uri_folder}\n"
@@ -812,6 +645,71 @@ def test_a_folder_goes_through_a_job_and_back_to_the_lake(lake: Lake) -> None:
 
     assert job.status is Status.COMPLETED, job.message
     assert lake.read("out/one/") == {f"out/one/{name.removeprefix('stage/')}": data for name, data in files.items()}
+
+
+@pytest.mark.cloud
+def test_a_registered_model_comes_to_a_job_by_its_reference(cloud: LocalCloud, lake: Lake) -> None:
+    lake.put({"models/m/r-1/MLmodel": b"flavors: {}", "models/m/r-1/data/x.bin": b"1", "models/m/r-10/no": b""})
+    name = lake.container.account_name or "m"
+    registry = cloud.machine_learning.registry
+    registry.register(name, "3", uri=lake.uri("models/m/r-1/"), announce=False)
+    ports = "inputs:\n  model: {type: mlflow_model}\n"
+    outputs = "outputs:\n  target: {type: uri_folder}\n"
+    command = "command: python run.py ${{inputs.model}} ${{outputs.target}}\n"
+    lake.world.component("copy", COPY, ports + outputs + command)
+    bindings = "inputs: {model: '${{parent.inputs.model}}'}, outputs: {target: '${{parent.outputs.target}}'}"
+    uri = lake.world.pipeline(
+        "use-model", f"{ports}{outputs}jobs:\n  only: {{component: ./copy/component.yml, {bindings}}}\n"
+    )
+
+    for number, reference in enumerate((f"azureml:{name}:3", f"azureml:{workspace_id()}/models/{name}/versions/3")):
+        properties = {
+            "InputData": {"model": {"JobInputType": "MLFlowModel", "Uri": reference}},
+            "OutputData": {"target": {"JobOutputType": "UriFolder", "Uri": lake.uri(f"used/{number}")}},
+        }
+        job = lake.world.finished(lake.world.start(uri, properties))
+
+        assert job.status is Status.COMPLETED, job.message
+        assert set(lake.read(f"used/{number}/")) == {f"used/{number}/MLmodel", f"used/{number}/data/x.bin"}
+
+
+REGISTER = """
+    import os, sys, warnings
+    warnings.simplefilter("ignore")
+    from azure.ai.ml import MLClient
+    from azure.ai.ml.entities import Model
+    from azure.identity import DefaultAzureCredential
+    where = [os.environ[f"AZUREML_ARM_{part}"] for part in ("SUBSCRIPTION", "RESOURCEGROUP", "WORKSPACE_NAME")]
+    client = MLClient(DefaultAzureCredential(), *where)
+    tags = {"relearn_job": os.environ["AZUREML_ROOT_RUN_ID"]}
+    made = client.models.create_or_update(Model(name=sys.argv[1], path=sys.argv[2], type="mlflow_model", tags=tags))
+    print(made.version, [found.version for found in client.models.list(name=sys.argv[1])])
+"""
+
+
+@pytest.mark.cloud
+def test_a_step_registers_a_model_with_the_unmodified_client(cloud: LocalCloud, lake: Lake) -> None:
+    ports = "inputs:\n  name: {type: string}\n  uri: {type: string}\n"
+    command = "command: python run.py ${{inputs.name}} ${{inputs.uri}}\n"
+    lake.world.component("register", REGISTER, ports + command)
+    bindings = "inputs: {name: '${{parent.inputs.name}}', uri: '${{parent.inputs.uri}}'}"
+    uri = lake.world.pipeline(
+        "register", f"{ports}jobs:\n  only: {{component: ./register/component.yml, {bindings}}}\n"
+    )
+    name, files = f"model-{lake.container.account_name}", "azureml://datastores/lake/paths/models/m/r-1/"
+
+    def literal(value: str) -> dict[str, str]:
+        return {"JobInputType": "Literal", "Value": value}
+
+    started = lake.world.start(uri, {"InputData": {"name": literal(name), "uri": literal(files)}})
+    job = lake.world.finished(started, 60)
+
+    assert job.status is Status.COMPLETED, job.message
+    assert job.steps[0].stdout is not None
+    assert job.steps[0].stdout.read_text().splitlines()[-1] == "1 ['1']"
+    (model,) = cloud.machine_learning.registry.versions(name)
+    assert model.tags == {"relearn_job": job.name}
+    assert model.uri.endswith("/datastores/lake/paths/models/m/r-1/")
 
 
 @pytest.mark.cloud
@@ -946,115 +844,6 @@ def test_a_burst_of_parts_is_moved_quickly(lake: Lake) -> None:
     print(f"200 parts in and out: {took:.1f} s")
 
 
-# --- Microsoft's own client -----------------------------------------------------------------------------------------
-
-
-CLIENT_WARNINGS = pytest.mark.filterwarnings("ignore::marshmallow.warnings.RemovedInMarshmallow4Warning")
-
-
-class StaticCredential:
-    """Any token that is asked for. azure-core calls get_token_info, azure-ai-ml calls get_token."""
-
-    def get_token(self, *scopes: str, **_kwargs: object) -> AccessToken:
-        return AccessToken(mint(scopes[0].removesuffix("/.default")), int(time.time()) + 3600)
-
-    def get_token_info(self, *scopes: str, options: object = None) -> AccessTokenInfo:
-        return AccessTokenInfo(mint(scopes[0].removesuffix("/.default")), int(time.time()) + 3600)
-
-
-@pytest.fixture
-def client(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the client's own imports
-        from azure.ai.ml import MLClient
-
-    monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "")  # the client writes it; this puts it back
-    monkeypatch.setenv("NO_PROXY", "*")
-    base = listener.url
-    return MLClient(
-        StaticCredential(),
-        SUBSCRIPTION,
-        RESOURCE_GROUP,
-        WORKSPACE,
-        cloud="relearn-local",
-        cloud_metadata={
-            "azure_portal": "https://portal.local/",
-            "resource_manager": f"{base}/",
-            "active_directory": f"{base}/aad/",
-            "aml_resource_id": AML,
-            "storage_endpoint": "localhost",
-            "registry_discovery_endpoint": f"{base}/",
-        },
-        connection_verify=str(listener.certificates.ca_file),
-        show_progress=False,
-        enable_telemetry=False,
-    )
-
-
-@CLIENT_WARNINGS
-def test_the_unmodified_client_invokes_and_follows(world: World, client: Any) -> None:
-    from azure.ai.ml import Input
-
-    world.component("show", SHOW, "inputs:\n  text: {type: string}\ncommand: python run.py ${{inputs.text}}\n")
-    uri = world.pipeline(
-        "show-it",
-        """
-        inputs:
-          text: {type: string}
-        jobs:
-          only: {component: ./show/component.yml, inputs: {text: "${{parent.inputs.text}}"}}
-        """,
-    )
-
-    endpoint = client.batch_endpoints.get("show-it")
-    deployment = client.batch_deployments.get("default", "show-it")
-    started = client.batch_endpoints.invoke("show-it", inputs={"text": Input(type="string", default="hello")})
-    job = world.finished(started.name)
-    seen = client.jobs.get(started.name)
-
-    assert endpoint.scoring_uri == uri
-    assert endpoint.defaults.deployment_name == "default"
-    assert deployment.provisioning_state == "Succeeded"
-    assert [found.name for found in client.batch_endpoints.list()] == ["show-it"]
-    assert [found.name for found in client.batch_deployments.list("show-it")] == ["default"]
-    assert said(job)["argv"] == ["hello"]
-    assert (seen.type, seen.status, seen.experiment_name) == ("pipeline", "Completed", "show-it")
-    assert seen.inputs["text"].result() == "hello"
-    assert [found.name for found in client.jobs.list()] == [job.name]
-    assert [found.name for found in client.batch_endpoints.list_jobs("show-it")] == [job.name]
-    assert client.workspaces.get(WORKSPACE).location == "westeurope"
-
-
-@CLIENT_WARNINGS
-def test_the_unmodified_client_cancels_and_reads_errors(world: World, client: Any) -> None:
-    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-
-    uri = world.deploy("wait", WAIT)
-    name = world.start(uri)
-    waiting_pids(world, name)
-
-    client.jobs.begin_cancel(name).result()
-
-    assert world.finished(name).status is Status.CANCELED
-    assert client.jobs.get(name).status == "Canceled"
-    with pytest.raises(ResourceNotFoundError):
-        client.jobs.get("not-there")
-    from azure.ai.ml import Input
-
-    with pytest.raises(HttpResponseError, match="'text' is not one of"):
-        client.batch_endpoints.invoke("wait", inputs={"text": Input(type="string", default="hello")})
-
-
-@CLIENT_WARNINGS
-def test_the_client_tries_again_after_a_lost_answer_and_starts_one_job(world: World, client: Any) -> None:
-    world.deploy("lost", "")
-    world.service.faults.add(method="POST", path="/batch/lost/jobs", action=AcceptThen(Drop()))
-
-    started = client.batch_endpoints.invoke("lost")
-
-    assert [job.name for job in world.service.jobs()] == [started.name]
-
-
 # --- component files ------------------------------------------------------------------------------------------------
 
 STEP = "inputs:\n  i: {type: uri_folder}\noutputs:\n  o: {type: uri_folder}\ncommand: python run.py\n"
@@ -1074,7 +863,7 @@ USE = "component: ./step/component.yml"
             f"jobs:\n  s: {{{USE}}}\n",
             "is optional",
         ),
-        ("inputs:\n  i: {type: mltable}\ncommand: python\n", f"jobs:\n  s: {{{USE}}}\n", "'mltable' is not imitated"),
+        ("inputs:\n  i: {type: triton_model}\ncommand: python\n", f"jobs:\n  s: {{{USE}}}\n", "'triton_model' is not"),
         (STEP, f"jobs:\n  s: {{{USE}}}\n", "lacks 'i'"),
         (STEP, f"jobs:\n  s: {{{USE}, inputs: {{i: a, x: b}}}}\n", "'x' is not one of the component's: i"),
         (STEP, f"jobs:\n  s: {{{USE}, inputs: {{i: '${{{{parent.inputs.no}}}}'}}}}\n", "has no input 'no'"),
@@ -1088,6 +877,12 @@ USE = "component: ./step/component.yml"
         (STEP, f"outputs:\n  o: {{type: uri_folder}}\njobs:\n  s: {{{USE}, inputs: {{i: a}}}}\n", "put out by no step"),
         (STEP, "jobs:\n  s: {component: 'azureml:step:1'}\n", "only components in files"),
         (STEP, "jobs:\n  s: {type: sweep}\n", "'sweep' is not imitated"),
+        (
+            STEP,
+            f"inputs:\n  i: {{type: uri_folder, optional: true}}\n"
+            f"jobs:\n  s: {{{USE}, inputs: {{i: '${{{{parent.inputs.i}}}}'}}}}\n",
+            "is required, and the pipeline's input 'i' is optional",
+        ),
         (STEP, "jobs: {}\n", "has no step"),
         (STEP, "inputs:\n  n: {type: integer, default: x}\njobs: {}\n", "inputs.n.default: must be of type integer"),
         (STEP, f"jobs:\n  s: {{{USE}, inputs: {{i: a}}, limits: {{timeout: PT1H}}}}\n", "'PT1H' is not a number"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from local.machine_learning.components import CommandComponent, Node, Port, Scalar, load_command, ports
+from local.machine_learning.batch.components import CommandComponent, Node, Port, Scalar, load_command, ports
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _FROM_PIPELINE = re.compile(rf"\$\{{\{{\s*parent\.(?P<side>inputs|outputs)\.(?P<name>{_NAME})\s*\}}\}}")
@@ -158,8 +158,18 @@ def _check_bindings(root: Node, pipeline: PipelineComponent, steps: Mapping[str,
             if port.required and name not in step.inputs:
                 raise root.error(where, f"lacks {name!r}, which {step.component.name} requires")
         for name, binding in step.inputs.items():
+            _check_optional(root, f"{where}.{name}", binding, pipeline, step.component.inputs[name])
             _check_source(root, f"{where}.{name}", binding, pipeline, steps)
     _check_outputs(root, pipeline)
+
+
+def _check_optional(root: Node, where: str, binding: Binding, pipeline: PipelineComponent, port: Port) -> None:
+    """What may be left out of the job may not be missed by a step."""
+    if not isinstance(binding, PipelineValue) or not port.required:
+        return
+    source = pipeline.inputs.get(binding.name)
+    if source is not None and source.optional and source.default is None:
+        raise root.error(where, f"is required, and the pipeline's input {binding.name!r} is optional")
 
 
 def _check_outputs(root: Node, pipeline: PipelineComponent) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from local.machine_learning.pipelines import PipelineComponent
+from local.machine_learning.batch.pipelines import PipelineComponent
 from local.service import now
 
 # Letters, digits and single hyphens, beginning with a letter, 3 to 32 characters.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.machine_learning.components import Port, Scalar, Type, read_literal
-from local.machine_learning.jobs import Data, Literal, Value
-from local.machine_learning.pipelines import PipelineComponent
+from local.machine_learning.batch.components import Port, Scalar, Type, read_literal
+from local.machine_learning.batch.pipelines import PipelineComponent
+from local.machine_learning.batch.records import Data, Literal, Value
+from local.machine_learning.references import BadReference, is_reference
+from local.machine_learning.registry.assets import Model
+from local.machine_learning.registry.registry import UnknownAsset
+
+FindModel = Callable[[str], Model]
 
 # The data plane's spelling of the types; the service ignores the case of names and types alike.
 SPELLINGS = {
@@ -16,8 +21,10 @@ SPELLINGS = {
     Type.FOLDER: "UriFolder",
     Type.MLFLOW_MODEL: "MLFlowModel",
     Type.CUSTOM_MODEL: "CustomModel",
+    Type.MLTABLE: "MLTable",
 }
 LITERAL = "Literal"
+_INPUT_TYPE = "jobInputType"
 _DATA_TYPES = {spelling.lower(): kind for kind, spelling in SPELLINGS.items()}
 
 
@@ -44,8 +51,8 @@ class Invocation:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_invocation(body: object, component: PipelineComponent) -> Invocation:
-    """Check a request body against the component it is for.
+def read_invocation(body: object, component: PipelineComponent, find_model: FindModel) -> Invocation:
+    """Check a request body against the component it is for, and the models it refers to against the registry.
 
     Raises:
         InvalidInvocation: with every problem found.
@@ -56,6 +63,7 @@ def read_invocation(body: object, component: PipelineComponent) -> Invocation:
         raise InvalidInvocation(["the body has no 'properties' object"])
     problems: list[str] = []
     inputs = dict(_inputs(properties.fields("inputData") or _Fields({}), component.inputs, problems))
+    problems.extend(_wrong_models(inputs, find_model))
     outputs = dict(_outputs(properties.fields("outputData") or _Fields({}), component.outputs, problems))
     if problems:
         raise InvalidInvocation(problems)
@@ -100,7 +108,7 @@ def _inputs(given: _Fields, ports: Mapping[str, Port], problems: list[str]) -> I
                 yield name, Literal(value=port.default)
             continue
         try:
-            yield name, _value(f"input {name!r}", _Fields(entry), port, "jobInputType")
+            yield name, _value(f"input {name!r}", _Fields(entry), port, _INPUT_TYPE)
         except InvalidInvocation as problem:
             problems.extend(problem.problems)
 
@@ -118,6 +126,19 @@ def _outputs(given: _Fields, ports: Mapping[str, Port], problems: list[str]) -> 
         else:
             if isinstance(value, Data):
                 yield name, value
+
+
+def _wrong_models(inputs: Mapping[str, Value], find_model: FindModel) -> Iterator[str]:
+    for name, value in inputs.items():
+        if not isinstance(value, Data) or not is_reference(value.uri):
+            continue
+        try:
+            model = find_model(value.uri)
+        except (BadReference, UnknownAsset) as problem:
+            yield f"input {name!r}: {problem}"
+            continue
+        if model.type != value.type:
+            yield f"input {name!r} is a {value.type}, and {model.name}:{model.version} is a {model.type}"
 
 
 def _unknown(what: str, given: _Fields, ports: Mapping[str, Port]) -> Iterator[str]:
@@ -140,6 +161,8 @@ def _value(what: str, entry: _Fields, port: Port, type_key: str) -> Value:
     uri = entry.text("uri")
     if uri is None:
         raise InvalidInvocation([f"{what} has no uri"])
+    if port.type.is_model and type_key == _INPUT_TYPE and is_reference(uri):
+        return Data(type=port.type, uri=uri)
     if not uri.startswith(("azureml://", "https://")):
         raise NotImitated(f"{what}: {uri!r}; only azureml://datastores/… and https addresses are imitated")
     return Data(type=port.type, uri=uri)

@@ -9,11 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from local.machine_learning.components import Scalar, Type
+from local.machine_learning.batch.components import Scalar, Type
+from local.machine_learning.batch.invocations import FindModel
+from local.machine_learning.batch.jobs import Control
+from local.machine_learning.batch.pipelines import FixedValue, PipelineValue, Step, StepValue
+from local.machine_learning.batch.records import Data, Job, Literal, ReviewFailed, Status, StepRecord, Value
 from local.machine_learning.datastores import DataError, Datastores, TransferStopped
-from local.machine_learning.jobs import Control, Data, Job, Literal, Status, StepRecord, Value
-from local.machine_learning.pipelines import FixedValue, PipelineValue, Step, StepValue
 from local.machine_learning.processes import Logs, Process
+from local.machine_learning.references import BadReference, is_reference
+from local.machine_learning.registry.registry import UnknownAsset
 from local.progress import Clock
 from local.service import RESOURCE_GROUP, SUBSCRIPTION
 
@@ -33,15 +37,18 @@ class Executor:
     """Where and with what the jobs of a workspace run.
 
     Attributes:
+        url: where the workspace's own client, in a step, finds the workspace.
         python: what `python` means in a command.
         environment: what a step's process may know beside AML's own variables; asked at each start.
         seconds: how long a step may take when its pipeline says nothing.
     """
 
     workspace: str
+    url: str
     python: Path
     environment: Callable[[], Mapping[str, str]]
     datastores: Datastores
+    find_model: FindModel
     clock: Clock
     seconds: float
 
@@ -87,6 +94,7 @@ class _Execution:
             self._run_step(step, place)
             self._enter(Status.FINALIZING if place == len(steps) else Status.RUNNING)
             self._put_out(step)
+        self._review()
 
     def _enter(self, status: Status) -> None:
         if self.control.cancelled.is_set():
@@ -104,7 +112,16 @@ class _Execution:
         fetch = self.executor.datastores.download_folder
         if value.type is Type.FILE:
             fetch = self.executor.datastores.download_file
-        return str(fetch(value.uri, folder, self.control.cancelled))
+        return str(fetch(self._address(value.uri), folder, self.control.cancelled))
+
+    def _address(self, uri: str) -> str:
+        """Where data lies; of a registered model, where its files do."""
+        if not is_reference(uri):
+            return uri
+        try:
+            return self.executor.find_model(uri).uri
+        except (BadReference, UnknownAsset) as problem:
+            raise DataError(f"{uri}: {problem}") from problem
 
     def _run_step(self, step: Step, place: int) -> None:
         folder = self.control.job.folder / "steps" / step.name
@@ -186,6 +203,8 @@ class _Execution:
             "AZUREML_ARM_RESOURCEGROUP": RESOURCE_GROUP,
             "AZUREML_ARM_WORKSPACE_NAME": self.executor.workspace,
             "AZUREML_ARM_PROJECT_NAME": submission.experiment,
+            # Of the public cloud all that is left is the tokens' audience, which our doors take.
+            "AZUREML_DEV_URL_MFE": self.executor.url,
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -196,6 +215,17 @@ class _Execution:
                 raise StepFailed(f"Step {step.name!r} ended well and did not write its output {name!r}")
             uri = self.control.job.submission.outputs[target].uri
             self.executor.datastores.upload(source, uri, self.control.cancelled)
+
+    def _review(self) -> None:
+        """What came out is looked at before the job counts as completed."""
+        job = self.control.job
+        if job.submission.review is None:
+            return
+        try:
+            tags = job.submission.review(job, self.control.cancelled)
+        except ReviewFailed as problem:
+            raise StepFailed(str(problem)) from problem
+        self.control.change(lambda known: replace(known, tags=tags))
 
     def _report(self, record: StepRecord) -> None:
         self.control.change(lambda job: job.with_step(record))

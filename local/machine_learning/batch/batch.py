@@ -1,24 +1,25 @@
-"""A workspace's state: what is deployed, which jobs there are, and which request started which."""
+"""The batch half of a workspace: what is deployed, which jobs there are, and which request started which."""
 
 from __future__ import annotations
 
 import threading
 import uuid
 
-from local.machine_learning.deployments import Deployment, Endpoint, Endpoints
-from local.machine_learning.invocations import Invocation
-from local.machine_learning.jobs import Data, Job, Jobs, Submission
+from local.machine_learning.batch.deployments import Deployment, Endpoint, Endpoints
+from local.machine_learning.batch.invocations import FindModel, Invocation
+from local.machine_learning.batch.jobs import Jobs
+from local.machine_learning.batch.records import Data, Job, Submission
 from local.progress import Progress
 
 DATASTORE = "lake"
 
 
-class Workspace:
+class Batch:
     """Endpoints and jobs, and what joins them: an endpoint starts a job."""
 
-    def __init__(self, name: str, jobs: Jobs, progress: Progress) -> None:
-        self.name = name
+    def __init__(self, jobs: Jobs, progress: Progress, find_model: FindModel) -> None:
         self.jobs = jobs
+        self.find_model = find_model
         self.endpoints = Endpoints()
         self._progress = progress
         self._lock = threading.Lock()

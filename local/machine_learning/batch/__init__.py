@@ -1,0 +1,1 @@
+"""Batch endpoints: pipeline components behind them, the jobs they start, the processes these are."""

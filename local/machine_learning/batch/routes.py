@@ -1,0 +1,123 @@
+"""The routes of batch endpoints and jobs: what is asked, which answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from local.machine_learning.answers import Refused, missing
+from local.machine_learning.batch.answers import BatchAnswers
+from local.machine_learning.batch.batch import Batch
+from local.machine_learning.batch.deployments import Endpoint
+from local.machine_learning.batch.invocations import InvalidInvocation, NotImitated, read_invocation
+from local.machine_learning.doors import WORKSPACE_PATH, Doors, json_body
+from local.service import error, original_params
+
+DEPLOYMENT_HEADER: Final = "azureml-model-deployment"
+REQUEST_HEADER: Final = "repeatability_request-id"  # the client's spelling; it sends the same id when it tries again
+_ENDPOINTS: Final = "/batchendpoints"
+_ENDPOINT: Final = f"{_ENDPOINTS}/{{endpoint}}"
+_DISCOVERED: Final = f"/mferp/managementfrontend{WORKSPACE_PATH}{_ENDPOINT}"
+
+
+class BatchRoutes:
+    """Serves the batch half of one workspace."""
+
+    def __init__(self, batch: Batch, answers: BatchAnswers, doors: Doors) -> None:
+        self._batch = batch
+        self._answers = answers
+        self._doors = doors
+
+    def all(self) -> Sequence[BaseRoute]:
+        control, data = self._doors.control, self._doors.data
+        return [
+            control("GET", _ENDPOINTS, self._list_endpoints),
+            control("GET", _ENDPOINT, self._get_endpoint),
+            control("GET", f"{_ENDPOINT}/deployments", self._list_deployments),
+            control("GET", f"{_ENDPOINT}/deployments/{{deployment}}", self._get_deployment),
+            control("GET", "/jobs", self._list_jobs),
+            control("GET", "/jobs/{job}", self._get_job),
+            control("POST", "/jobs/{job}/cancel", self._cancel_job),
+            data("GET", f"{_DISCOVERED}/jobs", self._list_endpoint_jobs),
+            data("GET", f"{_DISCOVERED}/deployments/{{deployment}}/jobs", self._list_endpoint_jobs),
+            data("POST", "/batch/{endpoint}/jobs", self._invoke),
+            data("GET", "/batch/{endpoint}/jobs/{job}", self._get_endpoint_job),
+        ]
+
+    async def _list_endpoints(self, request: Request) -> Response:
+        return JSONResponse({"value": [self._answers.endpoint(endpoint) for endpoint in self._batch.endpoints.all()]})
+
+    async def _get_endpoint(self, request: Request) -> Response:
+        return JSONResponse(self._answers.endpoint(self._endpoint(request)))
+
+    async def _list_deployments(self, request: Request) -> Response:
+        endpoint = self._endpoint(request)
+        shown = [self._answers.deployment(endpoint, deployment) for deployment in endpoint.deployments.values()]
+        return JSONResponse({"value": shown})
+
+    async def _get_deployment(self, request: Request) -> Response:
+        endpoint = self._endpoint(request)
+        deployment = endpoint.deployment(request.path_params["deployment"])
+        if deployment is None:
+            raise _missing(request, "deployment")
+        return JSONResponse(self._answers.deployment(endpoint, deployment))
+
+    async def _list_jobs(self, request: Request) -> Response:
+        # AML lists the newest first.
+        return JSONResponse({"value": [self._answers.job(job) for job in reversed(self._batch.jobs.all())]})
+
+    async def _get_job(self, request: Request) -> Response:
+        job = self._batch.jobs.poll(request.path_params["job"])
+        if job is None:
+            raise _missing(request, "job")
+        return JSONResponse(self._answers.job(job))
+
+    async def _cancel_job(self, request: Request) -> Response:
+        # What AML says to the cancelling of a job that is over is not known: here nothing happens, with success.
+        if self._batch.jobs.cancel(request.path_params["job"]) is None:
+            raise _missing(request, "job")
+        return Response(status_code=200)
+
+    async def _list_endpoint_jobs(self, request: Request) -> Response:
+        endpoint = request.path_params["endpoint"]
+        deployment = request.path_params.get("deployment")
+        jobs = [job for job in reversed(self._batch.jobs.all()) if job.submission.endpoint.lower() == endpoint]
+        shown = [job for job in jobs if deployment in (None, job.submission.deployment.lower())]
+        return JSONResponse({"value": [self._answers.batch_job(job) for job in shown]})
+
+    async def _get_endpoint_job(self, request: Request) -> Response:
+        known = self._batch.jobs.get(request.path_params["job"])
+        if known is None or known.submission.endpoint.lower() != request.path_params["endpoint"]:
+            raise _missing(request, "job")
+        return JSONResponse(self._answers.batch_job(self._batch.jobs.poll(known.name) or known))
+
+    async def _invoke(self, request: Request) -> Response:
+        endpoint = self._endpoint(request)
+        wanted = request.headers.get(DEPLOYMENT_HEADER)
+        deployment = endpoint.deployment(wanted)
+        if deployment is None:
+            raise missing(f"deployment {wanted!r} of endpoint {endpoint.name!r}")
+        try:
+            invocation = read_invocation(await json_body(request), deployment.component, self._batch.find_model)
+        except InvalidInvocation as problem:
+            raise Refused(400, "UserError", f"The request is invalid: {problem}.", problem.problems) from problem
+        except NotImitated as problem:
+            return error(501, "NotImitatedLocally", f"{problem}.")
+        job = self._batch.start(endpoint, deployment, invocation, request.headers.get(REQUEST_HEADER))
+        location = f"{self._answers.scoring_uri(endpoint.name)}/{job.name}"
+        headers = {DEPLOYMENT_HEADER: deployment.name, "Location": location}
+        return JSONResponse(self._answers.batch_job(job), status_code=201, headers=headers)
+
+    def _endpoint(self, request: Request) -> Endpoint:
+        found = self._batch.endpoints.get(request.path_params["endpoint"])
+        if found is None:
+            raise _missing(request, "endpoint")
+        return found
+
+
+def _missing(request: Request, what: str) -> Refused:
+    return missing(f"{what} {original_params(request)[what]!r}")
