@@ -5,32 +5,35 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
 from local.azurite import APP_ACCOUNT, LAKE_ACCOUNT
 from local.bootstrap import AZURITE, ML_VENV, ROOT
 from local.cloud import LocalCloud, Options
+from local.event_grid import Published, topic_id
 from local.host.client import FunctionHost
-from local.machine_learning.jobs import Status
 from local.processes import scrubbed
 from local.service import FACTORY
+from local.workspace_client import Live, Training, WorkspaceClient
 
 LAKE = "lake"
-MODEL = "models/diabetes-classifier/1"
-METRICS = "models/metrics/1"
-TRAINED = "training/diabetes/trained"
-MODEL_URI = f"azureml://datastores/lake/paths/{MODEL}"
-ENDPOINTS = {"diabetes-prep": "prep.yml", "diabetes-score": "score.yml", "diabetes-train": "train.yml"}
-TRAIN_SECONDS = 120.0
+BATCH_ENDPOINTS = {"diabetes-prep": "prep.yml", "diabetes-score": "score.yml", "diabetes-train": "train.yml"}
+ENDPOINT = "diabetes-relearn"
+MODEL = "diabetes-classifier"
+MONITORED_BATCH = "clinic"
+MONITOR = f"diabetes-{MONITORED_BATCH}"
+MONITORED = f"0-raw/diabetes/{MONITORED_BATCH}"
+TOPIC = "relearn-events"
+TRAIN_SECONDS = 180.0
+ROLLOUT_SECONDS = 120.0
 _TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 Say = Callable[[str], None]
@@ -107,17 +110,18 @@ class LocalSystem:
         leave_the_outside(os.environ)
         os.environ.update(self.cloud.child_environment())
         self.credential = self._parts.enter_context(DefaultAzureCredential())
+        self.workspace = self._parts.enter_context(
+            WorkspaceClient(self.cloud.arm_url, self.credential, self.cloud.certificates.client_context())
+        )
         self.cloud.provision(APP_ACCOUNT)
-        endpoints = {
-            name: self.cloud.machine_learning.deploy_batch(name, component=ROOT / "ml" / "pipelines" / file)
-            for name, file in ENDPOINTS.items()
-        }
+        self._fill_workspace()
         self.factory = self.cloud.data_factory.create(
             FACTORY,
             pipelines_folder=ROOT / "infra" / "adf",
             global_parameters={
-                "prepEndpointUri": endpoints["diabetes-prep"],
-                "scoreEndpointUri": endpoints["diabetes-score"],
+                "prepEndpointUri": self._batch_uri("prep"),
+                "scoreEndpointUri": self._batch_uri("score"),
+                "trainEndpointUri": self._batch_uri("train"),
                 "pollSeconds": 1,
             },
         )
@@ -128,13 +132,32 @@ class LocalSystem:
             ROOT, self._host_environment(), folder=self._folder, port=self._port, core_tools=self._core_tools
         )
 
+    def _fill_workspace(self) -> None:
+        """What the deployment puts into a workspace once; where it is there already, nothing changes."""
+        learning, folder = self.cloud.machine_learning, ROOT / "ml"
+        for name, file in BATCH_ENDPOINTS.items():
+            learning.deploy_batch(name, component=folder / "pipelines" / file)
+        learning.registry.add_code("diabetes-serving", "1", folder / "serving")
+        learning.registry.add_environment("relearn-sklearn", "1")
+        learning.add_monitor(
+            folder / "monitors" / "diabetes-drift.yml",
+            name=MONITOR,
+            baseline=f"azureml://datastores/lake/paths/{MONITORED}/baseline/",
+            target=f"azureml://datastores/lake/paths/{MONITORED}/target/",
+        )
+        self.workspace.make_endpoint(ENDPOINT)
+
+    def _batch_uri(self, name: str) -> str:
+        return self.cloud.machine_learning.scoring_uri(f"diabetes-{name}")
+
     def _host_environment(self) -> dict[str, str]:
         children = self.cloud.child_environment()
         return {
             **children,
             **(self._core_tools_environment(children) if self._core_tools else {}),
             **self.cloud.app_settings(APP_ACCOUNT, LAKE_ACCOUNT, FACTORY),
-            "DIABETES_MODEL": MODEL_URI,
+            "DIABETES_ENDPOINT": ENDPOINT,
+            "RELEARN_EVENTS_TOPIC_ENDPOINT": f"{self.cloud.arm_url}/topics/{TOPIC}/api/events",
             "PYTHON_THREADPOOL_THREAD_COUNT": "16",
             # As Core Tools does: nobody who watches wants to wait half a minute for a poll.
             "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:02",
@@ -159,49 +182,42 @@ class LocalSystem:
         self._parts.enter_context(self.host)
         self.cloud.subscribe(self.host.url, account=APP_ACCOUNT, lake=LAKE_ACCOUNT)
 
-    def has_model(self) -> bool:
-        """Whether a training has ended well: one that was interrupted may have left a part of a model."""
-        return bool(self.lake.get_blob_client(TRAINED).exists())
+    def live(self) -> Live | None:
+        """What answers at the endpoint."""
+        return self.workspace.live(ENDPOINT)
 
-    def train_first_model(self, labelled: Path) -> dict[str, object]:
-        """Trains the first model with the train component, as an AML job; gives the job's facts.
+    def start_first_training(self) -> str:
+        """Asks for a model trained on the baseline alone; gives the job's name.
+
+        An attempt that was interrupted may have left files, and a job does not write where something is.
+        """
+        training = Training(batch=MONITORED_BATCH, name="first-model", reason="the first model")
+        while self.paths(training.model_path):
+            training = replace(training, attempt=training.attempt + 1)
+        return self.start_training(training)
+
+    def start_training(self, training: Training) -> str:
+        return self.workspace.train(self._batch_uri("train"), training)
+
+    def make_first_model(self) -> None:
+        """Trains it, and waits until Relearn has taken it live; the app must run.
 
         Raises:
-            SystemFailed: the job did not end as Completed.
+            WorkspaceRefused: the training did not end well.
+            TimeoutError: it took too long, or no model went live.
         """
-        for left in (*self.paths(f"{MODEL}/"), *self.paths(f"{METRICS}/")):
-            self.lake.delete_blob(left)  # a job does not write where something is
-        path = "training/diabetes/labelled.csv"
-        self.upload(path, labelled.read_bytes())
-        lake = "azureml://datastores/lake/paths"
-        body = {
-            "properties": {
-                "inputData": {"data": {"jobInputType": "UriFile", "uri": f"{lake}/{path}"}},
-                "outputData": {
-                    "model": {"jobOutputType": "UriFolder", "uri": f"{MODEL_URI}/"},
-                    "metrics": {"jobOutputType": "UriFolder", "uri": f"{lake}/{METRICS}/"},
-                },
-            }
-        }
-        token = self.credential.get_token("https://ml.azure.com/.default").token
-        context = self.cloud.certificates.client_context()
-        with httpx.Client(verify=context, trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
-            answer = client.post(self.cloud.machine_learning.scoring_uri("diabetes-train"), json=body)
-            answer.raise_for_status()
-            name = str(answer.json()["name"])
-        deadline = time.monotonic() + TRAIN_SECONDS
-        while not (job := self.cloud.machine_learning.job(name)).status.is_final and time.monotonic() < deadline:
-            time.sleep(0.1)
-        if job.status is not Status.COMPLETED:
-            raise SystemFailed(f"training the first model ended as {job.status}: {job.message}")
-        self.upload(TRAINED, name.encode())
-        return {"job": name, "status": str(job.status)}
+        self.workspace.wait_for_job(self.start_first_training(), TRAIN_SECONDS)
+        self.workspace.wait_until_live(ENDPOINT, ROLLOUT_SECONDS)
 
     def upload(self, path: str, content: bytes) -> None:
         self.lake.upload_blob(path, content, overwrite=True)
 
     def download(self, path: str) -> bytes:
         return bytes(self.lake.download_blob(path).readall())
+
+    def published(self) -> list[Published]:
+        """What the app has told of: the events on its topic."""
+        return list(self.cloud.event_grid.published(topic_id(TOPIC)))
 
     def paths(self, prefix: str) -> list[str]:
         return sorted(blob.name for blob in self.lake.list_blobs(name_starts_with=prefix))

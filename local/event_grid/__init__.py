@@ -3,6 +3,7 @@
 from local.event_grid.dead_letters import BlobDeadLetters, DeadLetter
 from local.event_grid.delivery import Attempt
 from local.event_grid.endpoints import HandshakeRefused
+from local.event_grid.envelopes import Published
 from local.event_grid.filters import BadSubscription
 from local.event_grid.grid import EventGrid
 from local.event_grid.subscriptions import Subscription, load_subscriptions
@@ -15,6 +16,7 @@ __all__ = [
     "DeadLetter",
     "EventGrid",
     "HandshakeRefused",
+    "Published",
     "Subscription",
     "load_subscriptions",
     "topic_id",

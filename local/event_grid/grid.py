@@ -52,19 +52,25 @@ class EventGrid:
         self._unsettled: Counter[str] = Counter()
         self._attempts: deque[Attempt] = deque(maxlen=_REMEMBERED)
         self._dead: deque[DeadLetter] = deque(maxlen=_REMEMBERED)
+        self._taken: deque[Published] = deque(maxlen=_REMEMBERED)
         self._known: OrderedDict[str, tuple[Published, list[Active]]] = OrderedDict()
         reports = Reports(attempted=self._attempted, buried=self._buried, settled=self._settled)
         self._courier = Courier(connections=CONCURRENCY, answer_seconds=answer_seconds)
         self._delivery = Delivery(self._courier, store, reports, time_scale=time_scale)
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [TopicEndpoint(self.topic_key, self._accept).route()]
+        return [TopicEndpoint(self.topic_key, self._take).route()]
 
     # What happened
 
     def publish(self, topic: str, event: Event) -> None:
         """Deliver `event` to every subscription of `topic` that wants it. Never blocks."""
         self._accept(Published(topic=topic, event=event))
+
+    def published(self, topic: str) -> tuple[Published, ...]:
+        """What a custom topic has taken, whether somebody subscribes to it or not, in that order."""
+        with self._changed:
+            return tuple(taken for taken in self._taken if taken.topic.lower() == topic.lower())
 
     @property
     def deliveries(self) -> tuple[Attempt, ...]:
@@ -175,10 +181,16 @@ class EventGrid:
         with self._changed:
             self._attempts.clear()
             self._dead.clear()
+            self._taken.clear()
             self._known.clear()
 
     async def close(self) -> None:
         await self._delivery.close()
+
+    def _take(self, published: Published) -> None:
+        with self._changed:
+            self._taken.append(published)
+        self._accept(published)
 
     def _accept(self, published: Published) -> None:
         with self._changed:

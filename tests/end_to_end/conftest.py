@@ -16,7 +16,7 @@ from tests.end_to_end.demos import REAL_DATA, Demo, TrappedDemo
 from tests.end_to_end.program import Program
 from tests.end_to_end.trap import Trap
 
-DEMO_SECONDS = 240.0
+DEMO_SECONDS = 360.0
 
 
 @dataclass
@@ -39,7 +39,7 @@ class _Both:
 
 @pytest.fixture(scope="session")
 def _playing(_clean_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Both]:
-    """The whole demo, and the first act alone, on the real data where it is, in an environment that leads outside."""
+    """The whole demo, and one on the real data, if it is here, without the burst; its environment leads outside."""
     _needs_installed()
     folder = tmp_path_factory.mktemp("demos")
     data = ("--data", str(REAL_DATA)) if REAL_DATA.is_dir() else ()
@@ -47,16 +47,16 @@ def _playing(_clean_environment: None, tmp_path_factory: pytest.TempPathFactory)
         whole = _Playing(folder / "whole", _demo(parts, folder / "whole"))
         trap = parts.enter_context(Trap())
         recorder = _recorder(folder / "calls")
-        first = _demo(
+        other = _demo(
             parts,
             folder / "trapped",
-            *("--acts", "1", *data),
+            *("--no-burst", *data),
             environment=trap.environment(),
             under=recorder.under if recorder else (),
         )
         if recorder:
-            parts.enter_context(recorder.watch(first.pid))
-        yield _Both(whole, _Playing(folder / "trapped", first), trap, recorder)
+            parts.enter_context(recorder.watch(other.pid))
+        yield _Both(whole, _Playing(folder / "trapped", other), trap, recorder)
 
 
 def _demo(parts: ExitStack, state: Path, *arguments: str, **options: Any) -> Program:
@@ -84,7 +84,7 @@ def demo(_playing: _Both) -> Demo:
 
 @pytest.fixture(scope="session")
 def trapped_demo(_playing: _Both) -> TrappedDemo:
-    """The demo's first act in an environment that leads outside, ended."""
+    """The demo without its burst in an environment that leads outside, ended."""
     ended = _playing.trapped.end()
     return TrappedDemo(
         state=ended.state,

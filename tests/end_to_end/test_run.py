@@ -45,30 +45,37 @@ class Running:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def reactions(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.get("reactions")["reactions"]
+    def reactions(self, rule: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get(f"reactions?rule={rule}")["reactions"]
         return sorted(found, key=lambda reaction: str(reaction["created"]))
 
-    def succeeded(self, count: int) -> list[dict[str, Any]]:
-        """All reactions, once there are so many and all have succeeded."""
+    def scored(self, count: int) -> list[dict[str, Any]]:
+        """All reactions to patient files, once there are so many and all have succeeded."""
 
         def ended() -> list[dict[str, Any]]:
-            found = self.reactions()
+            found = self.reactions("score-patients")
             assert not {"failed", "timed-out", "cancelled"} & {r["state"] for r in found}, found
             return found if [r["state"] for r in found] == ["succeeded"] * count else []
 
         done: list[dict[str, Any]] = eventually(ended, REACTION_SECONDS)
         return done
 
-    def drop_as_printed(self) -> None:
-        """Types the two commands that it printed."""
-        _, _, printed = self.said.partition("Land two patient files")
-        commands = re.findall(r"^ +(\S+ -m local drop .*?)(?: && \\)?$", printed, re.MULTILINE)
+    def do_as_printed(self, below: str) -> list[str]:
+        """Types the commands that it printed below a heading; gives what they said."""
+        _, _, printed = self.said.partition(below)
+        block, _, _ = printed.partition("\n\n")
+        commands = re.findall(r"^ +(\S+ -m local .*?)(?: && \\)?$", block, re.MULTILINE)
         assert len(commands) == 2, printed
+        said = []
         for command in commands:
             done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
-            assert "landed as 0-raw/diabetes/monday/stage/" in done.stdout
+            said.append(done.stdout)
+        return said
+
+    def land_patients(self) -> None:
+        for said in self.do_as_printed("Land two patient files"):
+            assert "landed as 0-raw/diabetes/monday/stage/" in said
 
     def deliver(self, file: dict[str, str], event_id: str) -> int:
         """What Event Grid sends for a file of the lineage; gives the webhook's status."""
@@ -106,7 +113,7 @@ def start(state: Path, name: str) -> Program:
 
 
 def up(program: Program) -> Running:
-    return Running(program, program.wait_until_it_says("Land two patient files", START_SECONDS))
+    return Running(program, program.wait_until_it_says("local monitor", START_SECONDS))
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +126,7 @@ class FirstDay:
     """What the first start did, and what was left when it had been interrupted."""
 
     health: Any
+    rollout: dict[str, Any]
     reaction: dict[str, Any]
     children: dict[int, str]
     exit_code: int
@@ -132,14 +140,16 @@ def first_day(state: Path) -> FirstDay:
     with start(state, "first") as program:
         running = up(program)
         health = running.get("health")
-        running.drop_as_printed()
-        [reaction] = running.succeeded(1)
+        [rollout] = running.reactions("deploy-registered")
+        running.land_patients()
+        [reaction] = running.scored(1)
         children = descendants(program.pid)
         ports = [*json.loads((state / "run" / "cloud" / "ports.json").read_text()).values(), port(running.url)]
         assert all(map(listens, ports)), "a port nobody listens on says nothing when it is free later"
         exit_code = program.interrupt(STOP_SECONDS)
         return FirstDay(
             health=health,
+            rollout=rollout,
             reaction=reaction,
             children=children,
             exit_code=exit_code,
@@ -182,6 +192,12 @@ def test_it_comes_up_healthy_and_the_printed_commands_work(first_day: FirstDay) 
     assert (first_day.reaction["rule"], first_day.reaction["key"]) == ("score-patients", "monday")
 
 
+def test_its_first_model_goes_live_as_every_model_does(first_day: FirstDay) -> None:
+    assert first_day.rollout["key"] == "diabetes-relearn"
+    assert "training the first model" in first_day.said
+    assert "online/inference_server.py" in " ".join(first_day.children.values())
+
+
 def test_ctrl_c_ends_it_and_everything_it_started(first_day: FirstDay) -> None:
     assert first_day.exit_code == 0, first_day.said
     assert "Traceback" not in first_day.said
@@ -193,10 +209,14 @@ def test_ctrl_c_ends_it_and_everything_it_started(first_day: FirstDay) -> None:
 
 
 def test_a_second_start_goes_on_where_the_first_ended(first_day: FirstDay, second_day: Running) -> None:
-    assert "training the first model" in first_day.said
+    """With the same reactions, registry and endpoint: nothing is trained or deployed anew."""
     assert "training" not in second_day.said
-    [reaction] = second_day.reactions()
+    [reaction] = second_day.reactions("score-patients")
     assert (reaction["id"], reaction["state"]) == (first_day.reaction["id"], "succeeded")
+    [rollout] = second_day.reactions("deploy-registered")
+    assert (rollout["id"], rollout["state"]) == (first_day.rollout["id"], "succeeded")
+    [live] = second_day.get("models/diabetes-classifier/1")["lineage"]["live_on"]
+    assert (live["traffic"], live["reaction"]) == (100, rollout["id"])
 
 
 def test_an_event_that_comes_again_starts_nothing_and_a_new_version_does(
@@ -205,7 +225,7 @@ def test_an_event_that_comes_again_starts_nothing_and_a_new_version_does(
     """The same event, and another event about the same version of the file, are known. A file that is uploaded again
     has a new ETag, even with the same content: that is a new batch, and a second run.
     """
-    [first] = second_day.reactions()
+    [first] = second_day.reactions("score-patients")
     files = second_day.get(f"reactions/{first['id']}")["lineage"]["files"]
     refused = second_day.get("reactions")["refused"]["counts"]
     assert len(files) == 2
@@ -215,8 +235,8 @@ def test_an_event_that_comes_again_starts_nothing_and_a_new_version_does(
     assert second_day.get("reactions")["refused"]["counts"] == refused  # known, which is not refused
     assert runs_started(state) == {first["id"]: 1}
 
-    second_day.drop_as_printed()
-    again = second_day.succeeded(2)
+    second_day.land_patients()
+    again = second_day.scored(2)
     assert again[0]["id"] == first["id"]
     assert again[1]["event_count"] == 2
     # The lane decides in order: had it taken what came again, a reaction would have come of that as well.
@@ -228,6 +248,16 @@ def test_a_second_one_on_the_same_folder_is_refused(second_day: Running, meanwhi
     assert "another local cloud runs in" in meanwhile.said()
     assert "Traceback" not in meanwhile.said()
     assert second_day.get("health")["status"] == "ok"
+
+
+def test_the_printed_commands_let_the_data_drift(second_day: Running, meanwhile: Program) -> None:
+    """That training then leads to a better model is the demo's; this one is ended in the middle of it."""
+    landed, runs = second_day.do_as_printed("Land data that has drifted")
+    assert "landed as 0-raw/diabetes/clinic/target/target.csv" in landed
+    assert runs.startswith("monitor diabetes-clinic runs: ")
+    eventually(
+        lambda: [r for r in second_day.reactions("retrain-on-drift") if r["state"] == "running"], REACTION_SECONDS
+    )
 
 
 def test_ctrl_c_while_it_starts_ends_it_as_well(state: Path, tmp_path: Path) -> None:

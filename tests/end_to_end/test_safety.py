@@ -17,7 +17,7 @@ from tests.end_to_end.demos import Demo, TrappedDemo
 from tests.end_to_end.trap import SECRET, Trap
 from tests.local.waiting import eventually
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
 
 # Connecting a UDP socket names an address and sends nothing. 192.0.2.0/24 is nobody's (RFC 5737).
 STRAY = """
@@ -27,15 +27,16 @@ outside.connect(("192.0.2.1", 9))
 print("connected", flush=True)
 sys.stdin.read()
 """
-# Where secrets belong: the accounts' keys and the certificates' private keys, for their owner only.
-_KEPT_SECRET = ("accounts.json", "certificates")
+# Where secrets belong: the accounts', the endpoints' and the certificates' keys, for their owner only.
+_KEPT_SECRET = ("accounts.json", "certificates", "online.json")
 _TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")
 _SIGNED = re.compile(rb"[?&]sig=|AccountKey=|SharedKey \w+:")
 
 
 def test_the_demo_does_its_work_in_an_environment_that_leads_outside(trapped_demo: TrappedDemo) -> None:
     assert trapped_demo.exit_code == 0, trapped_demo.said
-    assert [r["state"] for r in trapped_demo.result["reactions"]] == ["succeeded"]
+    states = [r["state"] for r in trapped_demo.result["reactions"]]
+    assert states == ["succeeded", "succeeded", "succeeded", "succeeded", "refused"]
 
 
 def test_nobody_came_to_the_trap(trapped_demo: TrappedDemo) -> None:
@@ -54,12 +55,19 @@ def test_the_trap_catches_whoever_follows_its_environment() -> None:
 
 @pytest.mark.skipif(not (can_trace() or can_look()), reason="needs strace, or Linux's /proc")
 def test_every_connection_of_every_process_stays_on_loopback(trapped_demo: TrappedDemo) -> None:
-    """With strace: every address of every process (demo, Azurite, function host, jobs), else those seen in /proc."""
+    """With strace: every address of every process (demo, Azurite, function host, jobs, the models' servers), else those
+    seen in /proc.
+    """
     assert {c for c in trapped_demo.connections if not c.is_loopback} == set()
     assert trapped_demo.connections
-    jobs = {step["pid"] for entry in trapped_demo.result["lineage"] for job in entry["jobs"] for step in job["steps"]}
-    assert len(jobs) == 2
-    assert jobs <= trapped_demo.followed, "without the jobs' processes that says too little"
+    result = trapped_demo.result
+    jobs = [job for entry in result["lineage"] for job in entry.get("jobs", ())] + [
+        j for m in result["models"] for j in m["jobs"]
+    ]
+    steps = {step["pid"] for job in jobs for step in job["steps"]}
+    servers = {server["pid"] for server in result["endpoint"]["servers"].values()}
+    assert (len(steps), len(servers)) == (2 + 3 * 4, 1)
+    assert steps | servers <= trapped_demo.followed, "without the jobs' and servers' processes that says too little"
 
 
 @pytest.mark.skipif(not can_trace(), reason="strace is not here, or may not trace")
@@ -90,7 +98,8 @@ def test_nothing_it_wrote_holds_a_secret(which: str, request: pytest.FixtureRequ
     (ended.state / "said.txt").write_text(ended.said)
     assert leaks(ended.state) == []
     written = {file.name for file in ended.state.rglob("*") if not _may_hold_secrets(file)}
-    assert {"host.log", "azurite.log", "adf-requests.jsonl", "demo.json"} <= written
+    assert {"host.log", "azurite.log", "adf-requests.jsonl", "demo.json", "drift.html", "lineage.html"} <= written
+    assert len(_endpoint_keys(ended.state)) == 2
 
 
 @pytest.mark.parametrize(
@@ -101,12 +110,14 @@ def test_nothing_it_wrote_holds_a_secret(which: str, request: pytest.FixtureRequ
         f"Authorization: Bearer {mint('https://management.azure.com')}",
         "PUT /lake/x?sv=2024-01-01&sig=abc",
         "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=b",
+        "scored with key c2NvcmU",
     ],
 )
 def test_a_secret_in_a_log_would_be_found(content: str, tmp_path: Path) -> None:
     cloud = tmp_path / "demo" / "cloud"
-    cloud.mkdir(parents=True)
+    (cloud / "workspace").mkdir(parents=True)
     (cloud / "accounts.json").write_text('{"app": "a2V5"}')
+    (cloud / "workspace" / "online.json").write_text('{"endpoints": [{"keys": {"primary": "c2NvcmU"}}]}')
     assert leaks(tmp_path) == []
     (cloud / "host.log").write_text(f"a line\n{content}\n")
     assert len(leaks(tmp_path)) == 1
@@ -114,8 +125,7 @@ def test_a_secret_in_a_log_would_be_found(content: str, tmp_path: Path) -> None:
 
 def leaks(state: Path) -> list[tuple[str, str]]:
     """The files that hold a secret, and what it is."""
-    keys = json.loads((state / "demo" / "cloud" / "accounts.json").read_text()).values()
-    secrets = [SECRET.encode(), *(key.encode() for key in keys)]
+    secrets = [SECRET.encode(), *(key.encode() for key in [*_account_keys(state), *_endpoint_keys(state)])]
     written = {f: f.read_bytes() for f in state.rglob("*") if f.is_file() and not _may_hold_secrets(f)}
     return [
         (str(file), what)
@@ -129,6 +139,16 @@ def leaks(state: Path) -> list[tuple[str, str]]:
     ]
 
 
+def _account_keys(state: Path) -> list[str]:
+    return list(json.loads((state / "demo" / "cloud" / "accounts.json").read_text()).values())
+
+
+def _endpoint_keys(state: Path) -> list[str]:
+    file = state / "demo" / "cloud" / "workspace" / "online.json"
+    endpoints = json.loads(file.read_text())["endpoints"] if file.exists() else []
+    return [key for endpoint in endpoints for key in endpoint["keys"].values()]
+
+
 def _may_hold_secrets(file: Path) -> bool:
     return any(part in _KEPT_SECRET for part in file.parts)
 
@@ -137,5 +157,5 @@ def test_only_their_owner_may_read_keys(demo: Demo) -> None:
     cloud = demo.state / "demo" / "cloud"
     private = [f for f in (cloud / "certificates").iterdir() if b"PRIVATE KEY" in f.read_bytes()]
     assert private
-    for file in (cloud / "accounts.json", *private):
+    for file in (cloud / "accounts.json", cloud / "workspace" / "online.json", *private):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
