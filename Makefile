@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 help:  ## these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: setup  ## files land, a pipeline scores them, a burst becomes one reaction (DATA=folder for your own files)
+demo: setup  ## a model goes live, files are scored, drift retrains, the better model takes over (DATA=folder: your files)
 	@$(VENV)/python -m local demo $(if $(DATA),--data "$(DATA)")
 
 run: setup  ## the cloud on your machine, until Ctrl-C (HOST=func runs the app in Core Tools instead)

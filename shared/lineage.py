@@ -8,7 +8,7 @@ from typing import Final
 from shared.events import DriftDetected, Event, FileLanded, ModelRegistered
 from shared.lanes import TakenEvent
 from shared.models import REACTION_TAG, ModelRef, ModelVersion
-from shared.reactions import MODEL_REGISTERED, DeployAction, HistoryEntry, Reaction
+from shared.reactions import MODEL_REGISTERED, DeployAction, HistoryEntry, Reaction, address
 
 EVENTS_SHOWN: Final = 1000
 _DATA_TAGS: Final = ("baseline", "target")
@@ -29,11 +29,10 @@ def of_reaction(reaction: Reaction, events: Sequence[TakenEvent], history: Itera
     action = reaction.action
     if isinstance(action, DeployAction):
         registered = next((event for event in happened if isinstance(event, ModelRegistered)), None)
-        trained_by = registered.tags.get(REACTION_TAG) if registered is not None else None
         return {
             **common,
             "model": of_ref(action.model),
-            "training_reaction": trained_by,
+            "training_reaction": _trained_by(registered.tags) if registered is not None else None,
             "deployment": {"endpoint": action.endpoint, "deployment": action.deployment},
         }
     stamp = {"reaction_id": reaction.id, "attempt": str(reaction.attempt)}
@@ -54,7 +53,7 @@ def of_model(model: ModelVersion, training: Json | None, rollouts: Sequence[Json
         "files": trained.get("files", []),
         "data": data,
         "monitor_runs": trained.get("monitor_runs", []),
-        "training_reaction": model.tags.get(REACTION_TAG),
+        "training_reaction": _trained_by(model.tags),
         "pipeline_run": trained.get("pipeline_run"),
         "jobs": trained.get("jobs", []),
         "job": model.tags.get("relearn_job"),
@@ -81,6 +80,12 @@ def details(event: Event) -> Json:
     if isinstance(event, ModelRegistered):
         return {"model": event.name, "version": event.version}
     return {}
+
+
+def _trained_by(tags: Mapping[str, str]) -> str | None:
+    """The reaction whose run registered a model; None where somebody trained it by hand."""
+    tag = tags.get(REACTION_TAG, "")
+    return tag if address(tag) is not None else None
 
 
 def _file(event: FileLanded) -> Json:
