@@ -186,7 +186,7 @@ class Rollouts:
                 },
             )
         )
-        return self._accepted(step, f"deployment {action.deployment} is being made beside {_named(reaction)}")
+        return self._accepted(step, f"deployment {action.deployment} is being made{_beside(reaction)}")
 
     def _clear(self, step: Step, endpoint: Endpoint, left: Deployment) -> Step:
         """An earlier rollout of the same version left its deployment behind; it must be gone first."""
@@ -206,6 +206,6 @@ class Rollouts:
         return self._steps.save(step, running)
 
 
-def _named(reaction: Reaction) -> str:
+def _beside(reaction: Reaction) -> str:
     previous = rollout_of(reaction).previous
-    return f"{previous}, which is live" if previous is not None else "nothing: it is the first"
+    return f" beside {previous}, which is live" if previous is not None else ": it is the first"
