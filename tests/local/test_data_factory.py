@@ -93,9 +93,12 @@ def _trusting(cloud):
 
 
 def test_a_pipeline_shows_what_it_declares(factory, client):
-    (listed,) = client.pipelines.list_by_factory(GROUP, "adf")
-    assert listed.name == "score-diabetes"
-    assert {"reaction_id", "attempt", "batch", "folder", "files", "model"} == set(listed.parameters)
+    listed = {each.name: set(each.parameters) for each in client.pipelines.list_by_factory(GROUP, "adf")}
+    stamp = {"reaction_id", "attempt"}
+    assert listed == {
+        "score-diabetes": stamp | {"batch", "folder", "files", "model"},
+        "train-diabetes": stamp | {"batch", "live", "reason", "monitor_run", "algorithm", "regularisation"},
+    }
 
 
 def test_an_unchanged_pipeline_costs_a_304_and_a_new_one_has_a_new_etag(cloud, factory, client):

@@ -469,7 +469,7 @@ def test_score_diabetes_starts_both_jobs_once_and_passes_the_stamp_on(cloud, end
     }
     assert score_body["properties"]["InputData"] == {
         "bronze": {"JobInputType": "UriFolder", "Uri": f"{lake}/1-bronze/diabetes/b1/lane-7-1/"},
-        "model": {"JobInputType": "UriFolder", "Uri": "azureml://m"},
+        "model": {"JobInputType": "MLFlowModel", "Uri": "azureml://m"},
         **stamp,
     }
     assert score_body["properties"]["OutputData"]["silver"]["Uri"] == f"{lake}/2-silver/diabetes/b1/lane-7-1/"
