@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetRefused
+from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetBusy, TargetRefused
 from shared.events import DriftDetected, FileLanded, ModelRegistered, Refused
 from shared.lanes import Head, Lane, PendingEvent, TakenEvent
 from shared.models import REACTION_TAG, Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
@@ -408,6 +408,7 @@ class _Deployed:
     deployment: Deployment
     ready_at: datetime
     gone_at: datetime | None = None
+    listed_at: datetime = T0
 
 
 class FakeWorkspace:
@@ -426,6 +427,8 @@ class FakeWorkspace:
         self.creation = timedelta(minutes=3)
         self.deletion = timedelta(seconds=20)
         self.update = timedelta(seconds=5)
+        self.lag = timedelta(0)
+        """How long it takes until a new deployment is in the list of its endpoint."""
         self.fails: dict[str, str] = {}
         """Deployments that AML cannot make, and why."""
         self.answers: list[Answer | Exception] = []
@@ -471,7 +474,9 @@ class FakeWorkspace:
             auth_mode="Key",
             scoring_uri=f"https://{name}.invalid/score",
             traffic=dict(self.traffic.get(name, {})),
-            deployments=tuple(self._shown(each) for each in self.endpoints[name].values()),
+            deployments=tuple(
+                self._shown(each) for each in self.endpoints[name].values() if each.listed_at <= self.clock.now()
+            ),
         )
 
     def _pass_time(self, endpoint: str) -> None:
@@ -500,12 +505,17 @@ class FakeWorkspace:
 
     def create_deployment(self, wanted: NewDeployment) -> None:
         self._call("create deployment")
-        assert wanted.name not in self.endpoints[wanted.endpoint], "a PUT on a deployment that is there"
+        there = self.endpoints[wanted.endpoint].get(wanted.name)
+        if there is not None and there.listed_at > self.clock.now():
+            raise TargetBusy("409 the deployment is being made")
+        assert there is None, "a PUT on a deployment that is there"
         deployment = Deployment(
             name=wanted.name, model=wanted.model, provisioning=Provisioning.UNDER_WAY, tags=dict(wanted.tags)
         )
-        ready_at = self.clock.now() + self.creation
-        self.endpoints[wanted.endpoint][wanted.name] = _Deployed(deployment=deployment, ready_at=ready_at)
+        now = self.clock.now()
+        self.endpoints[wanted.endpoint][wanted.name] = _Deployed(
+            deployment=deployment, ready_at=now + self.creation, listed_at=now + self.lag
+        )
         self._wrote("create deployment", f"create {wanted.name}")
 
     def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:

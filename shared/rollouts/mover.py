@@ -161,13 +161,15 @@ class Rollouts:
             return self._accepted(step, f"deployment {found.name} adopted: it carries our tag")
         try:
             return self._clear(step, endpoint, found) if found is not None else self._send(step)
-        except TargetBusy as error:
-            return self._steps.postpone(step, f"the workspace cannot take it now: {error}", advised_wait(error))
         except TargetRefused as error:
             return self._steps.end(step, State.FAILED, f"the workspace refused deployment {action.deployment}: {error}")
-        except (InDoubt, TargetUnavailable) as error:
+        except (TargetBusy, InDoubt, TargetUnavailable) as error:
+            wait = advised_wait(error) if isinstance(error, TargetBusy) else SHORTLY
+            if isinstance(error, TargetBusy) and reaction.intent.posted == 1:
+                return self._steps.postpone(step, f"the workspace cannot take it now: {error}", wait)
+            # An earlier start may have had its effect, and be what the workspace is busy with: the endpoint stays held.
             now = self._clock.now()
-            doubting = reaction.moved_to(State.STARTING, f"in doubt: {error}", now, next_look=now + SHORTLY)
+            doubting = reaction.moved_to(State.STARTING, f"in doubt: {error}", now, next_look=now + wait)
             return self._steps.save(step, doubting)
 
     def _send(self, step: Step) -> Step:

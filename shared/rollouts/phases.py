@@ -24,6 +24,8 @@ from shared.steps import Step, advised_wait
 logger = logging.getLogger(__name__)
 
 _ALL: Final = 100
+_LISTED_WITHIN: Final = timedelta(minutes=1)
+"""AML's list of an endpoint's deployments may lag behind what it has accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,9 @@ class Phases:
         if mine is not None and mine.reaction == step.reaction.id:
             seen = _Seen(step=step, action=action, rollout=rollout, endpoint=endpoint, mine=mine)
             return self._phases[rollout.phase](seen)
+        accepted = step.reaction.accepted
+        if mine is None and accepted is not None and self._clock.now() < accepted + _LISTED_WITHIN:
+            return self._steps.later(step, SHORTLY)
         if rollout.phase is Phase.REMOVING:
             return self._removed(step, rollout, rollout.why)
         why = f"deployment {action.deployment} was removed or replaced by somebody"

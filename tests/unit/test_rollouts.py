@@ -463,6 +463,42 @@ def test_a_permit_that_a_dead_process_left_behind_is_released() -> None:
     assert made.states() == ["succeeded", "succeeded"]
 
 
+# --- what is not seen at once -----------------------------------------------------------------------------------------
+
+
+def test_a_deployment_that_is_listed_only_after_seconds_is_waited_for() -> None:
+    made = with_live()
+    made.workspace.lag = timedelta(seconds=8)
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("succeeded", ([D2], {D2: 100}))
+
+
+def test_one_that_is_replaced_before_it_is_listed_is_removed_all_the_same() -> None:
+    made = with_live()
+    made.workspace.lag = timedelta(seconds=8)
+    candidate(made, "2")
+    made.clock.advance(timedelta(seconds=1) - MINUTE)  # `candidate` lets a minute pass
+    candidate(made, "3", **{**GOOD, "Accuracy": "0.81"})
+    made.settle()
+    assert made.states() == ["succeeded", "superseded", "succeeded"]
+    assert standing(made) == ([D3], {D3: 100})
+
+
+def test_a_start_in_doubt_that_then_meets_a_409_is_not_forgotten() -> None:
+    made = with_live(TWO_RULES)
+    made.workspace.lag = timedelta(seconds=40)
+    made.workspace.after["create deployment"] = failing(1, InDoubt("reset after the request"))
+    candidate(made)
+    made.look_when_due()
+    # Where the endpoint were let go now, another model could go live, and what was made here would stay for ever.
+    made.workspace.register("other", "1")
+    made.deliver(registered("other", "1", time=made.clock.now()))
+    made.settle()
+    other = deployment_name(ModelRef(name="other", version="1"))
+    assert (made.states(), standing(made)) == (["succeeded"] * 3, ([other], {other: 100}))
+
+
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
 
