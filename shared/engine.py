@@ -147,9 +147,11 @@ class Engine:
             return False, None
         running = None
         if head is not None and head.running is not None:
-            running = self._advance(Step(head=head, reaction=self._reaction(lane.id, head.running)), observed)
-            if running.reaction.final:
-                return False, None  # read again: what came while it ran is decided by what is saved now
+            before = self._reaction(lane.id, head.running)
+            running = self._advance(Step(head=head, reaction=before), observed)
+            if running.reaction.final or running.reaction.rollout != before.rollout:
+                # Read again: what came while it ran, and what is now to be told, is decided by what is saved now.
+                return False, None
         if head is not None and 0 < len(lane.pending) <= KNOWN_CHECK:
             known = self._lanes.taken(lane.id, [e.id for e in lane.pending])
             if known:
@@ -182,7 +184,7 @@ class Engine:
     ) -> tuple[bool, datetime | None]:
         after = self._advance(self._claims.claim(lane, rule, decision, standing), observed)
         left = len(lane.pending) > len(decision.events)
-        if after.reaction.final or left:
+        if after.reaction.final or left or lane.outbox:
             return False, None
         return True, after.reaction.next_look
 

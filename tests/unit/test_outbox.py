@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
+from shared.notifications import Notification
+from shared.outbox import AT_ONCE, Outbox
 from shared.ports import RunStatus
-from tests.fakes import landed
+from tests.fakes import T0, FakeNotifier, landed
+from tests.unit.test_rollouts import RULES as ROLLOUT_RULES
 from tests.unit.test_rollouts import candidate, with_live
 from tests.world import RULES, World
 
@@ -86,3 +91,47 @@ def test_without_a_topic_nothing_is_kept() -> None:
     world.settle()
     assert all(not partition.outbox for partition in world.lanes.partitions.values())
     assert world.due.rows == {}
+
+
+def test_a_promotion_is_told_at_once_however_long_the_one_before_is_kept() -> None:
+    made = with_live(ROLLOUT_RULES.replace("keep-previous: 10s", "keep-previous: 7h"))
+    candidate(made)
+    while made.notifier.kinds == []:
+        assert made.look_when_due()
+    assert made.clock.now() < T0 + timedelta(hours=1)
+    assert [str(reaction.state) for reaction in made.reactions()] == ["succeeded", "running"]
+
+
+def test_a_failure_is_told_before_the_lanes_next_run_has_ended() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    world.deliver(landed("in/b1/b.csv"))
+    world.factory.end_all(RunStatus.FAILED, "the job failed")
+    while len(world.reactions()) < 2:
+        assert world.look_when_due()
+    assert (world.states(), world.notifier.kinds) == (["failed", "running"], ["ReactionFailed"])
+
+
+def test_what_has_piled_up_is_published_in_parts_that_the_topic_takes() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    world.factory.end_all(RunStatus.FAILED)
+    world.settle()
+    [told], [reaction] = world.notifier.published.values(), world.reactions()
+    many = {f"{told.id}-{number}": replace(told, id=f"{told.id}-{number}") for number in range(3 * AT_ONCE - 1)}
+    world.lanes.partitions[reaction.lane].outbox.update(many)
+    notifier = InParts()
+    outbox = Outbox(lanes=world.lanes, notifier=notifier, clock=world.clock)
+    assert outbox.empty(world.lanes.read(reaction.lane)) is None
+    assert notifier.parts == [AT_ONCE, AT_ONCE, AT_ONCE - 1]
+    assert (set(notifier.published), world.lanes.read(reaction.lane).outbox) == (set(many), ())
+
+
+class InParts(FakeNotifier):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[int] = []
+
+    def publish(self, notifications: Sequence[Notification]) -> None:
+        super().publish(notifications)
+        self.parts.append(len(notifications))
