@@ -81,9 +81,14 @@ class Rollouts:
             if not others:
                 return None
             holder = self._lanes.reaction(others[0].reaction_id)
-            if holder is not None and not holder.final:
+            if holder is not None and not holder.final and not self._waits(holder):
                 return holder.id
             self._permits.release(resource, others[0].reaction_id)
+
+    def _waits(self, holder: Reaction) -> bool:
+        """Whether it has been put off for long: then it holds nothing, and has only died before it could let go."""
+        soon = self._clock.now() + CALL_DEADLINE  # as far as clocks may differ
+        return holder.state is State.PENDING and holder.next_look is not None and holder.next_look > soon
 
     def _judge(
         self,
@@ -138,8 +143,12 @@ class Rollouts:
             return self._steps.later(step, advised_wait(error))
         if endpoint is None:
             return self._steps.end(step, State.FAILED, no_endpoint(action.endpoint))
-        if overdue and endpoint.deployment(action.deployment) is None:
+        found = endpoint.deployment(action.deployment)
+        if overdue and found is None:
             return self._steps.end(step, State.FAILED, unclear)
+        if overdue and found is not None and found.reaction not in {None, step.reaction.id}:
+            why = f"after {action.timeout} deployment {found.name} of reaction {found.reaction} is still in the way"
+            return self._steps.end(step, State.FAILED, why)
         again = step.reaction.moved_to(
             State.STARTING,
             "in doubt: looking for the deployment, or asking for it again",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared import notifications, telemetry
@@ -19,24 +19,32 @@ from shared.ports import Clock, Workspace
 from shared.reactions import DeployAction, Phase, Rollout, State
 from shared.rollouts import smoke
 from shared.rollouts.saving import PERMIT_WAIT, SHORTLY, RolloutSteps, action_of, no_endpoint, rollout_of
-from shared.steps import Step, advised_wait
+from shared.steps import CALL_DEADLINE, Step, advised_wait
 
 logger = logging.getLogger(__name__)
 
 _ALL: Final = 100
 _LISTED_WITHIN: Final = timedelta(minutes=1)
 """AML's list of an endpoint's deployments may lag behind what it has accepted."""
+_REMOVED_WITHIN: Final = timedelta(hours=1)
+"""What cannot be removed for so long (it may be locked) stays, and keeps the endpoint from nobody any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """A rollout's step, and how its endpoint is now. `mine`: the deployment it made."""
+    """A rollout's step, and how its endpoint is now.
+
+    Attributes:
+        mine: the deployment it made.
+        until: how long this may be acted on. A process that was held up for longer looks again: others went on.
+    """
 
     step: Step
     action: DeployAction
     rollout: Rollout
     endpoint: Endpoint
     mine: Deployment
+    until: datetime
 
 
 class Phases:
@@ -64,12 +72,13 @@ class Phases:
 
     def _follow(self, step: Step) -> Step:
         action, rollout = action_of(step.reaction), rollout_of(step.reaction)
+        until = self._clock.now() + CALL_DEADLINE
         endpoint = self._workspace.endpoint(action.endpoint)
         if endpoint is None:
             return self._steps.end(step, State.FAILED, no_endpoint(action.endpoint))
         mine = endpoint.deployment(action.deployment)
         if mine is not None and mine.reaction == step.reaction.id:
-            seen = _Seen(step=step, action=action, rollout=rollout, endpoint=endpoint, mine=mine)
+            seen = _Seen(step=step, action=action, rollout=rollout, endpoint=endpoint, mine=mine, until=until)
             return self._phases[rollout.phase](seen)
         accepted = step.reaction.accepted
         if mine is None and accepted is not None and self._clock.now() < accepted + _LISTED_WITHIN:
@@ -87,13 +96,24 @@ class Phases:
             ready = replace(seen.rollout, phase=Phase.SMOKE_TEST)
             return self._steps.move(step, ready, f"deployment {name} is ready: smoke test")
         if seen.mine.provisioning is Provisioning.FAILED:
-            why = self._workspace.failure(seen.endpoint.name, name)
-            return self._steps.give_up(step, State.FAILED, f"deployment {name} could not be made: {why}")
+            why = f"deployment {name} could not be made: {self._why_not(seen)}"
+            return self._steps.give_up(step, State.FAILED, why)
         left = self._time_left(seen)
         if left <= timedelta(0):
             why = f"deployment {name} was not ready after {seen.action.timeout}"
             return self._steps.give_up(step, State.TIMED_OUT, why)
         return self._steps.later(step, min(poll_interval(seen.action.timeout - left), left))
+
+    def _why_not(self, seen: _Seen) -> str:
+        """AML's reason, if it can be had in the rollout's time. What failed is removed in any case."""
+        try:
+            return self._workspace.failure(seen.endpoint.name, seen.mine.name)
+        except TargetRefused as error:
+            return f"AML does not tell why: {error}"
+        except (TargetBusy, TargetUnavailable) as error:
+            if self._time_left(seen) > timedelta(0):
+                raise
+            return f"AML cannot be asked why: {error}"
 
     def _test(self, seen: _Seen) -> Step:
         request, name = seen.action.smoke_test, seen.mine.name
@@ -101,7 +121,7 @@ class Phases:
             answer = self._workspace.score(seen.endpoint, name, request)
         except TargetRefused as error:
             return self._steps.give_up(seen.step, State.ROLLED_BACK, f"smoke test: {error}")
-        except (TargetBusy, TargetUnavailable) as error:
+        except TargetUnavailable as error:  # busy is the workspace that has the key, not the deployment
             return self._test_again(seen, str(error))
         if smoke.unclear(answer):
             return self._test_again(seen, f"answered {answer.status}: {answer.body[:500].strip()}")
@@ -126,11 +146,13 @@ class Phases:
         if not share and self._time_left(seen) <= timedelta(0):
             why = f"the traffic of {endpoint.name} could not be moved within {seen.action.timeout}"
             return self._steps.give_up(step, State.TIMED_OUT, why)
-        if endpoint.provisioning in {Provisioning.UNDER_WAY, Provisioning.DELETING}:
+        being_changed = endpoint.provisioning in {Provisioning.UNDER_WAY, Provisioning.DELETING}
+        if being_changed or self._clock.now() >= seen.until:
             return self._steps.later(step, SHORTLY)
-        live = endpoint.live.name if endpoint.live is not None else None
-        if live not in {seen.rollout.previous, seen.mine.name}:
-            why = f"somebody moved the traffic to {live or 'nothing'}: the gate had compared with another model"
+        live, judged = endpoint.live, (seen.rollout.previous, seen.rollout.previous_model)
+        if live != seen.mine and (live and live.name, live and live.model) != judged:
+            now_live = f"{live.name}, which serves {live.model}" if live is not None else "nothing"
+            why = f"somebody moved the traffic to {now_live}: the gate had compared with another model"
             return self._steps.give_up(step, State.REFUSED, why)
         try:
             self._workspace.set_traffic(endpoint.name, {seen.mine.name: _ALL})
@@ -172,11 +194,21 @@ class Phases:
         return self._delete(seen, mine, lambda left: self._removed(seen.step, seen.rollout, f"{why}; {left}"))
 
     def _delete(self, seen: _Seen, deployment: Deployment, refused: Callable[[str], Step]) -> Step:
-        if deployment.provisioning is not Provisioning.DELETING:
+        reaction, now = seen.step.reaction, self._clock.now()
+        kept = seen.action.keep_previous if seen.rollout.phase is Phase.RETIRING else timedelta(0)
+        overdue = now >= reaction.changed + kept + _REMOVED_WITHIN
+        if deployment.provisioning is Provisioning.DELETING:
+            if overdue:
+                return refused(f"{deployment.name} is still there after {_REMOVED_WITHIN}: see to it yourself")
+        elif now < seen.until:
             try:
                 self._workspace.delete_deployment(seen.endpoint.name, deployment.name)
             except TargetRefused as error:
                 return refused(f"{deployment.name} could not be removed: {error}")
+            except TargetBusy as error:
+                if not overdue:
+                    raise
+                return refused(f"{deployment.name} could not be removed within {_REMOVED_WITHIN}: {error}")
         return self._steps.later(seen.step, SHORTLY)
 
     def _removed(self, step: Step, rollout: Rollout, why: str) -> Step:

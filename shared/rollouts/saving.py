@@ -92,8 +92,8 @@ def rollout_of(reaction: Reaction) -> Rollout:
 
 
 def resource_of(reaction: Reaction) -> str:
-    """What only one rollout at a time may hold."""
-    return f"endpoint:{action_of(reaction).endpoint}"
+    """What only one rollout at a time may hold. AML does not tell upper from lower case."""
+    return f"endpoint:{action_of(reaction).endpoint.lower()}"
 
 
 def no_endpoint(name: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.errors import InDoubt, StorageUnavailable, TargetBusy, TargetRefused, TargetUnavailable
-from shared.models import ModelRef, deployment_name
+from shared.models import Endpoint, ModelRef, deployment_name
 from shared.ports import Permit
 from shared.rollouts.smoke import Answer
 from tests.fakes import T0, registered
@@ -65,6 +66,10 @@ def standing(made: World) -> tuple[list[str], dict[str, int]]:
 
 def skipped(made: World) -> list[str]:
     return [str(t.skipped) for p in made.lanes.partitions.values() for t in p.taken.values() if t.skipped]
+
+
+class Died(Exception):
+    pass
 
 
 # --- live -------------------------------------------------------------------------------------------------------------
@@ -499,11 +504,170 @@ def test_a_start_in_doubt_that_then_meets_a_409_is_not_forgotten() -> None:
     assert (made.states(), standing(made)) == (["succeeded"] * 3, ([other], {other: 100}))
 
 
+# --- what takes too long ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TargetRefused("403 the operation may not be read", status=403), TargetUnavailable("500"), TargetBusy("409")],
+    ids=["403", "500", "409"],
+)
+def test_what_failed_is_removed_though_nobody_tells_why(error: Exception) -> None:
+    made = with_live(RULES + "    timeout: 30m\n")
+    made.workspace.fails[D2] = "OutOfQuota"
+    made.workspace.hooks["failure"] = failing(1000, error)
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("failed", ([D1], {D1: 100}))
+    assert str(error) in made.reactions()[-1].reason
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["the one before", "what was made"])
+def test_a_deployment_that_is_locked_keeps_the_endpoint_from_nobody(bad: bool) -> None:
+    made = with_live()
+    made.workspace.answers = [answer(500, "raised")] if bad else []
+    made.workspace.hooks["delete deployment"] = failing(1000, TargetBusy("409 ScopeLocked"))
+    candidate(made)
+    made.settle(looks=500)
+    assert made.states()[-1] == ("rolled-back" if bad else "succeeded")
+    assert standing(made) == ([D1, D2], {D1: 100} if bad else {D2: 100})
+    assert "could not be removed within 1:00:00: 409 ScopeLocked" in made.reactions()[-1].reason
+    assert made.permits.held["endpoint:ep1"] == {}
+
+
+def test_what_never_is_gone_keeps_the_endpoint_from_nobody() -> None:
+    made = with_live()
+    made.workspace.deletion = timedelta(days=9)
+    candidate(made)
+    made.settle(looks=5000)
+    assert (made.states()[-1], standing(made)) == ("succeeded", ([D1, D2], {D2: 100}))
+
+
+def test_what_an_earlier_rollout_left_behind_is_not_waited_for_for_ever() -> None:
+    made = with_live(RULES + "    timeout: 10m\n")
+    made.workspace.serve(ENDPOINT, D2, V2, share=0, tags="ffffffffffffffffffffffff-1")
+    made.workspace.deletion = timedelta(days=9)
+    candidate(made)
+    made.settle(looks=500)
+    assert (made.states()[-1], made.permits.held["endpoint:ep1"]) == ("failed", {})
+    assert f"{D2} of reaction ffffffffffffffffffffffff-1 is still in the way" in made.reactions()[-1].reason
+
+
+def test_a_workspace_that_is_too_busy_to_give_its_key_fails_no_model() -> None:
+    made = with_live()
+    made.workspace.hooks["score"] = failing(5, TargetBusy("429", retry_after=timedelta(minutes=1)))
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("succeeded", ([D2], {D2: 100}))
+
+
+# --- who is first, and who comes late ---------------------------------------------------------------------------------
+
+
+def held_up(made: World, once: Callable[[], bool], meanwhile: Callable[[], None]) -> None:
+    """This process reads the endpoint, and before it can act on that `meanwhile` happens elsewhere."""
+    read = made.workspace.endpoint
+
+    def endpoint(name: str) -> Endpoint | None:
+        found = read(name)
+        if once():
+            made.workspace.endpoint = read  # type: ignore[method-assign]
+            meanwhile()
+        return found
+
+    made.workspace.endpoint = endpoint  # type: ignore[method-assign]
+
+
+def test_a_process_that_was_held_up_does_not_move_the_traffic_back() -> None:
+    made = with_live(RULES.replace("keep-previous: 10s", "keep-previous: 10m"))
+    candidate(made, "2")
+
+    def goes_on_elsewhere() -> None:
+        made.settle()
+        candidate(made, "3", **{**GOOD, "Accuracy": "0.9", "live__version": "2", "live__Accuracy": "0.80"})
+        while standing(made)[1] != {D3: 100}:
+            assert made.look_when_due()
+
+    held_up(made, lambda: in_phase(made, "traffic"), goes_on_elsewhere)
+    while standing(made)[1] != {D3: 100}:
+        assert made.look_when_due()
+    made.settle()
+    assert standing(made) == ([D3], {D3: 100})
+    assert made.workspace.writes.count(f"traffic {{'{D2}': 100}}") == 1
+
+
+def test_a_process_that_was_held_up_does_not_remove_the_next_attempt() -> None:
+    made = with_live(RULES + "    retry: {attempts: 2, backoff: 1m}\n")
+    made.workspace.fails[D2] = "OutOfQuota"
+    candidate(made, "2")
+
+    def goes_on_elsewhere() -> None:
+        while made.reactions()[-1].attempt == 1:
+            assert made.look_when_due()
+        made.workspace.fails.clear()
+        made.look_when_due()
+        assert in_phase(made, "creating")
+
+    held_up(made, lambda: in_phase(made, "removing"), goes_on_elsewhere)
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("succeeded", ([D2], {D2: 100}))
+    assert made.workspace.writes.count(f"delete {D2}") == 1
+
+
+def in_phase(made: World, phase: str) -> bool:
+    rollout = made.reactions()[-1].rollout
+    return rollout is not None and rollout.phase == phase
+
+
+def test_somebody_who_changes_what_the_live_deployment_serves_is_not_overruled() -> None:
+    made = with_live()
+
+    def in_place() -> None:
+        there = made.workspace.endpoints[ENDPOINT][D1]
+        there.deployment = replace(there.deployment, model=V3)
+
+    made.workspace.hooks["score"] = in_place
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("refused", ([D1], {D1: 100}))
+    assert "clf:3" in made.reactions()[-1].reason
+
+
+def test_rules_that_spell_one_endpoint_differently_take_turns() -> None:
+    first, second = TWO_RULES.split("  deploy-other:")
+    made = with_live(f"{first}  deploy-other:{second.replace('ep1', 'EP1')}")
+    made.workspace.endpoints["EP1"] = made.workspace.endpoints[ENDPOINT]
+    candidate(made)
+    made.workspace.register("other", "1")
+    made.deliver(registered("other", "1", time=made.clock.now()))
+    assert {r.rule: str(r.state) for r in made.reactions()} == {"deploy": "running", "deploy-other": "pending"}
+
+
+def test_a_rollout_that_waits_for_its_next_attempt_and_died_before_it_let_go_holds_nothing() -> None:
+    keeps = "      keep-previous: 10s\n"
+    made = with_live(TWO_RULES.replace(keeps, f"{keeps}    retry: {{attempts: 2, backoff: 1h}}\n", 1))
+    made.workspace.fails[D2] = "OutOfQuota"
+    candidate(made)
+
+    def dies(_number: int, what: str) -> None:
+        if what == "release permit":
+            raise Died
+
+    made.storage.before_call = dies
+    with pytest.raises(Died):
+        made.settle()
+    made.storage.before_call = lambda _number, _what: None
+    made.restart()
+    began = made.clock.now()
+    made.workspace.register("other", "1")
+    made.deliver(registered("other", "1", time=began))
+    other = deployment_name(ModelRef(name="other", version="1"))
+    while standing(made)[1] != {other: 100}:
+        assert made.look_when_due()
+    assert made.clock.now() < began + timedelta(minutes=30)
+
+
 # --- crashes ----------------------------------------------------------------------------------------------------------
-
-
-class Died(Exception):
-    pass
 
 
 def story(made: World) -> None:
