@@ -13,6 +13,8 @@ from shared.rules import Gate
 FIRST_MODEL: Final = "first-model"
 LIVE: Final = "live."
 """Before a property of a candidate: the live model's figure on the same data, and which version that was."""
+_DIGITS: Final = 20
+"""Before the point. A figure of more is no figure: to reckon with it or to show it may take all memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ def _figure(text: str | None) -> Decimal | None:
         figure = Decimal(text) if text is not None else None
     except InvalidOperation:
         return None
-    return figure if figure is not None and figure.is_finite() else None
+    return figure if figure is not None and figure.is_finite() and figure.adjusted() < _DIGITS else None
 
 
 def _no(reason: str) -> Verdict:

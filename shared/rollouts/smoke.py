@@ -44,7 +44,7 @@ def _problem(request: str, deployment: str, answer: Answer) -> str | None:
         return f"was answered by deployment {answer.deployment}, not by {deployment}"
     try:
         results = json.loads(answer.body)["result"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return f'the answer is not {{"result": […]}}: {answer.body[:200]}'
     if not isinstance(results, list) or len(results) != _rows(request):
         return f"{_rows(request)} result(s) were expected: {answer.body[:200]}"

@@ -121,10 +121,18 @@ def test_a_rule_without_a_gate_lets_every_model_pass() -> None:
     assert judge(None, {}, LIVE).passed is True
 
 
-@pytest.mark.parametrize("figure", ["", " ", "Infinity", "NaN", "sNaN", "0,8", "1e", "-"])
-def test_what_is_no_figure_is_refused(figure: str) -> None:
-    properties = {"Accuracy": figure, "live.Accuracy": "0.8", "live.version": "7"}
+@pytest.mark.parametrize(
+    "figure", ["", " ", "Infinity", "NaN", "sNaN", "0,8", "1e", "-", "1e999999999", "1e999999", "-1e99", "9" * 4000]
+)
+@pytest.mark.parametrize("name", ["Accuracy", "live.Accuracy"])
+def test_what_is_no_figure_is_refused(name: str, figure: str) -> None:
+    properties = {"Accuracy": "0.9", "live.Accuracy": "0.8", "live.version": "7", name: figure}
     assert judge(Gate(metric="Accuracy"), properties, LIVE).passed is False
+
+
+def test_a_very_small_figure_is_one() -> None:
+    properties = {"Loss": "1e-7", "live.Loss": "1e-999999999", "live.version": "7"}
+    assert judge(Gate(metric="Loss"), properties, LIVE).passed is True
 
 
 # --- the smoke test ---------------------------------------------------------------------------------------------------
@@ -136,3 +144,8 @@ def test_no_answer_makes_the_judgement_fail(status: int, deployment: str, body: 
     verdict = judge_answer('{"data": [1]}', "green", answer)
     assert verdict.passed is False or (status == 200 and deployment.lower() == "green")
     assert isinstance(unclear(answer), bool)
+
+
+def test_an_answer_that_is_nested_without_end_is_none() -> None:
+    answer = Answer(status=200, deployment="green", body="[" * 100_000, seconds=0.1)
+    assert judge_answer('{"data": [1]}', "green", answer).passed is False
