@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from shared import events, telemetry
 from shared.events import Event, FileLanded, ModelRegistered, Reason, Refused
@@ -16,6 +18,8 @@ from shared.reactions import MODEL_REGISTERED, HistoryEntry
 from shared.rules import Match, Rule, Rules
 
 logger = logging.getLogger(__name__)
+
+_ATTEMPT: Final = re.compile(r"[1-9][0-9]{0,3}")
 
 LookNow = Callable[[str, Due], bool]
 """Looks at a lane at once, where that is possible; False if somebody must look later."""
@@ -114,7 +118,7 @@ class Intake:
             at=model.time,
             what=MODEL_REGISTERED,
             reason=f"its run registered model {ref}",
-            attempt=int(attempt) if (attempt := model.tags.get("relearn_attempt", "")).isdecimal() else 1,
+            attempt=int(attempt) if _ATTEMPT.fullmatch(attempt := model.tags.get("relearn_attempt", "")) else 1,
             run_id=f"{model.source}/models/{model.name}/versions/{model.version}",
             key=key,
         )

@@ -106,7 +106,7 @@ def rollout_to_text(rollout: Rollout) -> str:
             "tries": rollout.tries,
             "promoted": rollout.promoted.isoformat() if rollout.promoted is not None else None,
             "ends": rollout.ends and str(rollout.ends),
-            "why": rollout.why[:8000],
+            "why": rollout.why[:4000],  # as JSON it may take six times as much, and must fit into a property
         },
         ensure_ascii=False,
     )

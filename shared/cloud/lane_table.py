@@ -99,9 +99,10 @@ class LaneTable:
             yield "upsert", rows.notification_row(lane, notification), {"mode": UpdateMode.REPLACE}
 
     def _history_key(self, seq: int, entry: HistoryEntry) -> str:
+        if entry.key is not None:
+            return f"{rows.history_prefix(seq)}{entry.key}"
         micros = int(entry.at.timestamp() * 1_000_000)
-        unique = entry.key or f"{next(self._count):010}{self._writer}"
-        return f"{rows.history_prefix(seq)}{micros:017}!{unique}"
+        return f"{rows.history_prefix(seq)}{micros:017}!{next(self._count):010}{self._writer}"
 
     def _translated(self, lane: str, change: LaneChange, error: TableTransactionError) -> Exception:
         saves = (change.head is not None) + (change.reaction is not None)
@@ -130,7 +131,8 @@ class LaneTable:
         prefix = rows.history_prefix(int(seq))
         with storage_call(f"read of the history of {reaction_id}"):
             found = self._query(lane, f"RowKey ge '{prefix}' and RowKey lt '{prefix}~'")
-            return [rows.history_entry(row) for row in found]
+            entries = [rows.history_entry(row) for row in found]
+        return sorted(entries, key=lambda entry: entry.at)  # a line with a key of its own is not in its time's place
 
     def add_history(self, reaction_id: str, entry: HistoryEntry, tell: Sequence[Notification] = ()) -> None:
         lane, _, seq = reaction_id.rpartition("-")

@@ -250,7 +250,7 @@ def history_row(lane: str, row: str, entry: HistoryEntry) -> Row:
             "what": entry.what,
             "reason": entry.reason[:8000],
             "attempt": entry.attempt,
-            "runId": entry.run_id,
+            "runId": entry.run_id and entry.run_id[:8000],
         },
     )
 

@@ -382,8 +382,8 @@ def test_a_line_with_a_key_is_there_once_and_brings_its_notification(ledger: Led
     line = HistoryEntry(
         at=T0, what="model-registered", reason="clf:7", attempt=1, run_id="/models/clf/versions/7", key="k"
     )
-    for _ in range(2):
-        ledger.lanes.add_history(reaction_id(LANE, 1), line, (notification(1),))
+    for again in (line, line, replace(line, at=T0 + timedelta(seconds=1))):  # announced once more, at another time
+        ledger.lanes.add_history(reaction_id(LANE, 1), again, (notification(1),))
     found = [entry for entry in ledger.lanes.history(reaction_id(LANE, 1)) if entry.what == "model-registered"]
     assert [(entry.reason, entry.run_id) for entry in found] == [("clf:7", "/models/clf/versions/7")]
     assert ledger.lanes.read(LANE).outbox == (notification(1),)

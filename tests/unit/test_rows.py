@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.cloud import rows
-from shared.reactions import Job, PipelineAction, Reaction, State
+from shared.reactions import HistoryEntry, Job, Phase, PipelineAction, Reaction, Rollout, State
 from tests.fakes import T0
 
 PROPERTY = 32 * 1024
@@ -49,3 +50,19 @@ def test_more_jobs_than_a_property_holds_are_cut_to_the_last_ones() -> None:
     kept = rows.reaction(row).jobs
     assert [str(job.name)[:5] for job in kept] == [f"{n:05}" for n in range(500 - len(kept), 500)]
     assert len(kept) >= 50
+
+
+def test_a_reason_of_any_length_and_kind_fits_into_its_properties() -> None:
+    why = "\x1b" * 100_000
+    removing = Rollout(phase=Phase.REMOVING, ends=State.FAILED, why=why)
+    row = rows.reaction_row(replace(reaction(), reason=why, rollout=removing))
+    assert all(len(value) <= PROPERTY for value in row.values() if isinstance(value, str))
+    found = rows.reaction(row).rollout
+    assert found is not None
+    assert why.startswith(found.why)
+
+
+def test_a_line_about_a_model_with_a_long_name_fits_into_its_properties() -> None:
+    entry = HistoryEntry(at=T0, what="model-registered", reason="r" * 99_000, attempt=1, run_id="m" * 99_000)
+    row = rows.history_row("0123", "y!1", entry)
+    assert all(len(value) <= PROPERTY for value in row.values() if isinstance(value, str))
