@@ -20,7 +20,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 
 from shared.cloud.online_deployments import OnlineDeployments
 from shared.cloud.targets import asked
-from shared.errors import TargetRefused
+from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
 from shared.ports import NewDeployment
 from shared.rollouts.smoke import Answer
@@ -71,11 +71,11 @@ class WorkspaceClient:
     # --- as it is -----------------------------------------------------------------------------------------------------
 
     def endpoint(self, name: str) -> Endpoint | None:
-        path = f"onlineEndpoints/{quote(name)}"
-        return _found(lambda: _endpoint(self._get(path), self._get(f"{path}/deployments")["value"]))
+        path = f"onlineEndpoints/{_segment(name)}"
+        return _found(lambda: _endpoint(self._get(path), self._all(f"{path}/deployments"), self._path))
 
     def model(self, ref: ModelRef) -> ModelVersion | None:
-        path = f"models/{quote(ref.name)}/versions/{quote(ref.version)}"
+        path = f"models/{_segment(ref.name)}/versions/{_segment(ref.version)}"
         return _found(lambda: _model(ref, f"azureml:{self._path}/{path}", self._get(path)))
 
     def live_model(self, endpoint: str) -> ModelVersion | None:
@@ -86,7 +86,7 @@ class WorkspaceClient:
         return self.model(live.model) if live is not None and live.model is not None else None
 
     def failure(self, endpoint: str, deployment: str) -> str:
-        path = f"onlineEndpoints/{quote(endpoint)}/deployments/{quote(deployment)}"
+        path = f"onlineEndpoints/{_segment(endpoint)}/deployments/{_segment(deployment)}"
         properties = asked("workspace", lambda: self._get(path), busy=_BUSY)["properties"]
         # Where the answer to the start named the operation; in a later read this is not documented, only recorded.
         operation = (properties.get("properties") or {}).get("AzureAsyncOperationUri")
@@ -95,16 +95,20 @@ class WorkspaceClient:
         return " - ".join(part for part in (told or "AML gave no reason", log) if part)
 
     def _operation_error(self, url: str) -> str | None:
-        error = asked("workspace", lambda: self._json(HttpRequest("GET", url)), busy=_BUSY).get("error") or {}
+        """Not everybody may read operations, and they are not kept for ever."""
+        try:
+            error = asked("workspace", lambda: self._json(self._named(url)), busy=_BUSY).get("error") or {}
+        except TargetRefused:
+            return None
         text = ": ".join(str(error[key]) for key in ("code", "message") if error.get(key))
         return text or None
 
     def _log(self, path: str) -> str:
-        """The end of the container's log. That there is none yet is no reason to fail."""
+        """The end of the container's log. That there is none, or that it cannot be had, is no reason to fail."""
         request = HttpRequest("POST", self._url(f"{path}/getLogs"), json={"tail": _LOG_LINES})
         try:
             content = str(asked("workspace", lambda: self._json(request), busy=_BUSY).get("content") or "")
-        except TargetRefused:
+        except (TargetBusy, TargetRefused, TargetUnavailable):
             return ""
         return f"the end of its log: {content.strip()[-_LOG_CHARACTERS:]}" if content.strip() else ""
 
@@ -143,9 +147,9 @@ class WorkspaceClient:
     def _secret(self, endpoint: Endpoint) -> str:
         """Whatever the endpoint asks its callers for: one of its keys, its own token, or one of the workspace's."""
         if endpoint.auth_mode.lower() == "aadtoken":
-            return self._credential.get_token(SCORING_SCOPE).token
+            return asked("identity", lambda: self._credential.get_token(SCORING_SCOPE).token)
         action, name = ("listKeys", "primaryKey") if endpoint.auth_mode.lower() == "key" else ("token", "accessToken")
-        url = self._url(f"onlineEndpoints/{quote(endpoint.name)}/{action}")
+        url = self._url(f"onlineEndpoints/{_segment(endpoint.name)}/{action}")
         return str(asked("workspace", lambda: self._json(HttpRequest("POST", url))[name], busy=_BUSY))
 
     # --- requests -----------------------------------------------------------------------------------------------------
@@ -155,6 +159,21 @@ class WorkspaceClient:
 
     def _get(self, path: str) -> Json:
         return self._json(HttpRequest("GET", self._url(path)))
+
+    def _all(self, path: str) -> list[Json]:
+        """Every page of a list."""
+        page = self._get(path)
+        listed = list(page["value"])
+        while page.get("nextLink"):
+            page = self._json(self._named(page["nextLink"]))
+            listed += page["value"]
+        return listed
+
+    def _named(self, url: str) -> HttpRequest:
+        """A question to an address that an answer named. Our token goes to nobody but ARM."""
+        if not url.lower().startswith(f"{self._base.lower()}/"):
+            raise TargetRefused(f"{url} is no address of {self._base}")
+        return HttpRequest("GET", url)
 
     def _json(self, request: HttpRequest) -> Json:
         answer = self._arm.send_request(request)
@@ -176,7 +195,12 @@ def _found(read: Callable[[], T]) -> T | None:
         raise
 
 
-def _endpoint(found: Json, deployments: list[Json]) -> Endpoint:
+def _segment(name: str) -> str:
+    """One part of an address, whatever its characters: names come with events, too."""
+    return quote(name, safe="")
+
+
+def _endpoint(found: Json, deployments: list[Json], workspace: str) -> Endpoint:
     properties = found["properties"]
     return Endpoint(
         name=str(found["name"]),
@@ -184,18 +208,25 @@ def _endpoint(found: Json, deployments: list[Json]) -> Endpoint:
         auth_mode=str(properties["authMode"]),
         scoring_uri=properties.get("scoringUri"),
         traffic={name: int(share) for name, share in (properties.get("traffic") or {}).items() if share},
-        deployments=tuple(_deployment(each) for each in deployments),
+        deployments=tuple(_deployment(each, workspace) for each in deployments),
     )
 
 
-def _deployment(found: Json) -> Deployment:
+def _deployment(found: Json, workspace: str) -> Deployment:
     properties = found["properties"]
     return Deployment(
         name=str(found["name"]),
-        model=ModelRef.parse(str(properties.get("model") or "")),
+        model=_served(str(properties.get("model") or ""), workspace),
         provisioning=_provisioning(properties),
         tags={str(k): str(v) for k, v in (found.get("tags") or {}).items()},
     )
+
+
+def _served(text: str, workspace: str) -> ModelRef | None:
+    """What is served, if it is the workspace's own: the same name and version elsewhere is another model."""
+    address = text.lower().removeprefix("azureml:")
+    elsewhere = address.startswith("/subscriptions/") and not address.startswith(f"{workspace.lower()}/")
+    return None if elsewhere or address.startswith("//registries/") else ModelRef.parse(text)
 
 
 def _provisioning(properties: Json) -> Provisioning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 
 from local.cloud import LocalCloud
 from local.faults import AcceptThen, Action, Drop, Status, Truncate
@@ -19,7 +21,7 @@ from local.progress import ByHand, Immediately, Outcome
 from local.service import REGION, RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, workspace_id
 from shared.cloud.machine_learning import WorkspaceClient
 from shared.errors import InDoubt, RelearnError, TargetBusy, TargetRefused, TargetUnavailable
-from shared.models import ModelRef, Provisioning
+from shared.models import Endpoint, ModelRef, Provisioning
 from shared.ports import NewDeployment, Workspace
 from shared.rollouts.smoke import Answer
 from shared.rules import Serving
@@ -79,6 +81,7 @@ class WireBench:
     def __init__(self, cloud: LocalCloud, client: WorkspaceClient) -> None:
         number = next(_NUMBERS)
         self.client = client
+        self.arm = cloud.arm_url
         self.workspace: Workspace = client
         self.endpoint = f"ep-contract-{number}"
         self.model = f"clf-contract-{number}"
@@ -383,3 +386,87 @@ def test_what_the_endpoint_has_beside_its_traffic_is_kept(wire: WireBench) -> No
     kept = wire.online.endpoint(wire.endpoint)
     assert (kept.tags, kept.description, str(kept.auth_mode)) == ({"team": "clinic"}, "of the clinic", "AADToken")
     assert dict(kept.traffic) == {"dep-1": 100}
+
+
+@pytest.mark.cloud
+def test_what_is_in_a_name_leads_to_no_other_address(wire: WireBench) -> None:
+    wire.register("3", T0)
+    for name, version in (
+        (wire.model, "9/../3"),
+        (f"x/../{wire.model}", "3"),
+        (wire.model, "3?x"),
+        (wire.model, "3#x"),
+    ):
+        with contextlib.suppress(TargetRefused, TargetUnavailable):
+            assert wire.client.model(ModelRef(name=name, version=version)) is None
+
+
+@pytest.mark.cloud
+def test_every_page_of_an_endpoints_deployments_is_read(wire: WireBench) -> None:
+    live(wire)
+    path = f"*/onlineendpoints/{wire.endpoint}/deployments"
+    url = f"{wire.arm}{workspace_id()}/onlineEndpoints/{wire.endpoint}/deployments"
+    wire.local.faults.add(method="GET", path=path, action=Status(200, body={"value": [], "nextLink": f"{url}?page=2"}))
+    found = wire.client.endpoint(wire.endpoint)
+    assert found is not None
+    assert [each.name for each in found.deployments] == ["dep-1"]
+
+
+@pytest.mark.cloud
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [
+        ("{ws}/models/{model}/versions/1", True),
+        ("azureml:{model}:1", True),
+        ("azureml://locations/westeurope/workspaces/0000/models/{model}/versions/1", True),
+        ("azureml://registries/azureml/models/{model}/versions/1", False),
+        ("{ws}-other/models/{model}/versions/1", False),
+    ],
+)
+def test_a_model_of_another_place_is_not_taken_for_the_workspaces_own(wire: WireBench, address: str, own: bool) -> None:
+    ref = live(wire)
+    model = address.format(ws=workspace_id(), model=wire.model)
+    listed = {"name": "dep-1", "properties": {"model": model, "provisioningState": "Succeeded"}}
+    path = f"*/onlineendpoints/{wire.endpoint}/deployments"
+    wire.local.faults.add(method="GET", path=path, action=Status(200, body={"value": [listed]}))
+    found = wire.client.endpoint(wire.endpoint)
+    assert found is not None
+    assert found.live is not None
+    assert found.live.model == (ref if own else None)
+
+
+@pytest.mark.cloud
+@pytest.mark.parametrize("status", [403, 404])
+def test_why_it_failed_is_not_told_to_everybody(wire: WireBench, status: int) -> None:
+    wire.make_endpoint()
+    wire.creation(failure="OutOfQuota")
+    wire.client.create_deployment(wanted(wire, wire.register("1", T0)))
+    wire.local.faults.add(method="GET", path="*/mfeoperationsstatus/*", action=Status(status), times=None)
+    wire.local.faults.add(method="POST", path="*/getlogs", action=Status(500), times=None)
+    assert wire.client.failure(wire.endpoint, "dep-1") == "AML gave no reason"
+
+
+@pytest.mark.cloud
+def test_our_token_goes_to_no_address_that_a_deployment_names(wire: WireBench) -> None:
+    live(wire)
+    elsewhere = {"AzureAsyncOperationUri": f"{wire.arm}.example/mfeOperationsStatus/1"}
+    body = {"name": "dep-1", "properties": {"provisioningState": "Failed", "properties": elsewhere}}
+    path = f"*/onlineendpoints/{wire.endpoint}/deployments/dep-1"
+    wire.local.faults.add(method="GET", path=path, action=Status(200, body=body))
+    assert wire.client.failure(wire.endpoint, "dep-1").startswith("AML gave no reason")
+
+
+@pytest.mark.cloud
+def test_an_identity_that_is_not_available_is_no_answer_of_the_model(cloud: LocalCloud) -> None:
+    class Nobody:
+        def get_token(self, *scopes: str, **options: Any) -> Any:
+            raise ClientAuthenticationError("the identity endpoint is out")
+
+    settings = WorkspaceSettings(
+        subscription_id=SUBSCRIPTION, resource_group=RESOURCE_GROUP, name=WORKSPACE, resource_id=workspace_id()
+    )
+    client = WorkspaceClient(settings, cloud.arm_url, Nobody())
+    found = Endpoint(name="e", provisioning=Provisioning.SUCCEEDED, auth_mode="AADToken", scoring_uri=cloud.arm_url)
+    with pytest.raises(TargetUnavailable):
+        client.score(found, "dep-1", REQUEST)
+    client.close()
