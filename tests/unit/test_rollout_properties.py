@@ -98,6 +98,10 @@ class Registrations(RuleBasedStateMachine):
     def deployments_take(self, minutes: int) -> None:
         self.workspace.creation = timedelta(minutes=minutes)
 
+    @rule(seconds=st.sampled_from([0, 8, 40]))
+    def deployments_are_listed_late(self, seconds: int) -> None:
+        self.workspace.lag = timedelta(seconds=seconds)
+
     @rule(seconds=st.sampled_from([1, 20, 45, 130, 700, 4000]))
     def time_passes(self, seconds: int) -> None:
         self.world.clock.advance(timedelta(seconds=seconds))
