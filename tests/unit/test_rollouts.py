@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import InDoubt, StorageUnavailable, TargetBusy, TargetRefused, TargetUnavailable
+from shared.looks import lane_key
 from shared.models import Endpoint, ModelRef, deployment_name
 from shared.ports import Permit
 from shared.rollouts.smoke import Answer
@@ -735,3 +736,31 @@ def test_death_before_every_call_leaves_one_rollout_and_a_defined_split(kind: st
         candidate(made, "3", **{**GOOD, "Accuracy": "0.9", "live__version": "2" if D2 in traffic else "1"})
         made.settle()
         assert (made.states()[-1], standing(made)) == ("succeeded", ([D3], {D3: 100})), where
+
+
+# --- two at once ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["goes live", "bad answer"])
+def test_another_process_that_looks_before_every_call_changes_nothing(kind: str) -> None:
+    total = calls_of(kind)
+    for k in range(1, total + 1):
+        made = prepared(kind)
+        made.workspace.answers *= 5  # both may ask
+        first = made.storage.calls
+
+        def before_call(number: int, _what: str, k: int = k, first: int = first, made: World = made) -> None:
+            if number == first + k:
+                made.storage.before_call = lambda _number, _what: None
+                for _ in range(3):
+                    for lane in list(made.lanes.partitions):
+                        made.engine.look_at_lane(lane, made.due.rows.get(lane_key(lane)))
+                    made.clock.advance(timedelta(seconds=2))
+
+        made.storage.before_call = before_call
+        story(made)
+        state, deployments, traffic, told = ENDS[kind]
+        where = f"at call {k} of {total}"
+        assert (made.states(), standing(made)) == (["succeeded", state], (deployments, traffic)), where
+        assert (made.notifier.kinds, made.due.rows, made.permits.held["endpoint:ep1"]) == (told, {}, {}), where
+        assert made.workspace.writes.count(f"create {D2}") == 1, where
