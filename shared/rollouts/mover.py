@@ -68,8 +68,9 @@ class Rollouts:
         if endpoint is None or endpoint.provisioning is Provisioning.FAILED:
             why = no_endpoint(action.endpoint) if endpoint is None else f"endpoint {endpoint.name} is in a failed state"
             return self._steps.end(step, State.FAILED, why)
-        if endpoint.provisioning is not Provisioning.SUCCEEDED:
-            return self._steps.postpone(step, f"endpoint {endpoint.name} is being changed", PERMIT_WAIT)
+        unsettled = _unsettled(endpoint)
+        if unsettled is not None:
+            return self._steps.postpone(step, unsettled, PERMIT_WAIT)
         return self._judge(step, action, endpoint, candidate, live)
 
     def _acquire(self, reaction: Reaction) -> str | None:
@@ -215,6 +216,15 @@ class Rollouts:
             State.RUNNING, why, now, run_id=f"{action.endpoint}/{action.deployment}", accepted=now, next_look=None
         )
         return self._steps.save(step, running)
+
+
+def _unsettled(endpoint: Endpoint) -> str | None:
+    """Why nothing can be decided about the endpoint yet. What is live must be known: else every model is the first."""
+    if endpoint.provisioning is not Provisioning.SUCCEEDED:
+        return f"endpoint {endpoint.name} is being changed"
+    if endpoint.live is None and endpoint.traffic:
+        return f"the traffic of {endpoint.name} goes to {', '.join(endpoint.traffic)}, which is not listed"
+    return None
 
 
 def _beside(reaction: Reaction) -> str:

@@ -218,6 +218,21 @@ def test_of_two_versions_within_seconds_the_newer_goes_live_and_the_older_never(
     assert (made.states(), skipped(made)) == (["succeeded", "succeeded"], ["older-than-live"])
 
 
+def test_the_newest_is_the_one_that_was_registered_last_whatever_its_name_and_whenever_it_is_told() -> None:
+    made = with_live()
+    made.inline = False
+    made.restart()
+    made.clock.advance(MINUTE)
+    began = made.clock.now()
+    for version, seconds in (("10", 5), ("9", 3), ("b", 4)):  # told in this order
+        made.workspace.register("clf", version, began + timedelta(seconds=seconds), **GOOD)
+        made.deliver(registered("clf", version, time=made.clock.now()))
+        made.clock.advance(timedelta(seconds=1))
+    made.settle()
+    assert standing(made)[1] == {deployment_name(ModelRef(name="clf", version="10")): 100}
+    assert skipped(made) == ["older-than-live"] * 2
+
+
 def test_a_newer_version_takes_the_place_of_one_that_is_being_made() -> None:
     made = with_live()
     candidate(made, "2")
@@ -256,6 +271,28 @@ def test_an_older_version_does_not_replace_a_newer_one_that_is_being_made() -> N
     made.deliver(registered("clf", "3", time=made.clock.now()))
     made.settle()
     assert (made.states(), skipped(made)) == (["succeeded", "succeeded"], ["older-than-live"])
+
+
+def test_of_two_that_were_registered_at_one_time_the_one_that_came_first_stays() -> None:
+    made = with_live()
+    candidate(made, "2")
+    running = made.workspace.models[V2]
+    made.workspace.register("clf", "3", running.created, **{**GOOD, "Accuracy": "0.9"})
+    made.deliver(registered("clf", "3", time=made.clock.now()))
+    made.settle()
+    assert (made.states(), skipped(made)) == (["succeeded", "succeeded"], ["older-than-live"])
+
+
+def test_a_rollout_whose_start_may_be_out_is_not_replaced_before_that_is_known() -> None:
+    made = with_live()
+    made.workspace.lag = timedelta(seconds=40)
+    made.workspace.after["create deployment"] = failing(1, InDoubt("reset after the request"))
+    candidate(made, "2")
+    made.clock.advance(timedelta(seconds=1) - MINUTE)  # `candidate` lets a minute pass
+    candidate(made, "3", **{**GOOD, "Accuracy": "0.81"})
+    assert made.states() == ["succeeded", "starting"]
+    made.settle()
+    assert (made.states(), standing(made)) == (["succeeded", "superseded", "succeeded"], ([D3], {D3: 100}))
 
 
 # --- and back ---------------------------------------------------------------------------------------------------------
@@ -577,6 +614,17 @@ def held_up(made: World, once: Callable[[], bool], meanwhile: Callable[[], None]
         return found
 
     made.workspace.endpoint = endpoint  # type: ignore[method-assign]
+
+
+def test_what_has_traffic_and_is_not_listed_is_not_taken_for_nothing() -> None:
+    made = world()
+    made.workspace.register("clf", "1", T0 - MINUTE)
+    made.workspace.serve(ENDPOINT, "blue", V1)
+    made.workspace.endpoints[ENDPOINT]["blue"].listed_at = T0 + timedelta(minutes=3)
+    candidate(made, Accuracy="0.5")
+    assert "traffic of ep1 goes to blue, which is not listed" in made.reactions()[0].reason
+    made.settle()
+    assert (made.states(), made.workspace.writes) == (["refused"], [])
 
 
 def test_a_process_that_was_held_up_does_not_move_the_traffic_back() -> None:
