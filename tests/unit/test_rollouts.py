@@ -295,6 +295,75 @@ def test_a_rollout_whose_start_may_be_out_is_not_replaced_before_that_is_known()
     assert (made.states(), standing(made)) == (["succeeded", "superseded", "succeeded"], ([D3], {D3: 100}))
 
 
+@pytest.mark.parametrize(
+    ("phase", "compared", "end"), [("traffic", "1", "refused"), ("retiring", "2", "succeeded")], ids=str
+)
+def test_nothing_is_replaced_once_traffic_is_moving(phase: str, compared: str, end: str) -> None:
+    made = with_live()
+    candidate(made, "2")
+    while not in_phase(made, phase):
+        assert made.look_when_due()
+    made.clock.advance(timedelta(seconds=1) - MINUTE)  # `candidate` lets a minute pass
+    candidate(made, "3", **{**GOOD, "Accuracy": "0.9", "live__version": compared})
+    assert made.states() == ["succeeded", "running"]
+    made.settle()
+    assert made.states() == ["succeeded", "succeeded", end]
+
+
+def test_a_newer_version_takes_the_place_of_one_that_is_being_tested() -> None:
+    made = with_live()
+    made.workspace.answers = [TargetUnavailable("cold")]
+    candidate(made, "2")
+    while not in_phase(made, "smoke-test"):
+        assert made.look_when_due()
+    made.clock.advance(timedelta(seconds=1) - MINUTE)
+    candidate(made, "3", **{**GOOD, "Accuracy": "0.9"})
+    made.settle()
+    assert (made.states(), standing(made)) == (["succeeded", "superseded", "succeeded"], ([D3], {D3: 100}))
+
+
+# --- what happens while it waits for its endpoint ---------------------------------------------------------------------
+
+
+def archive(made: World) -> None:
+    made.workspace.models[V2] = replace(made.workspace.models[V2], archived=True)
+
+
+def delete(made: World) -> None:
+    del made.workspace.models[V2]
+
+
+def put_live(model: ModelRef | None) -> Callable[[World], None]:
+    def act(made: World) -> None:
+        made.workspace.register("clf", "3", made.clock.now() + MINUTE)
+        made.workspace.traffic[ENDPOINT] = {}
+        made.workspace.serve(ENDPOINT, "by-hand", model)
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"),
+    [
+        (archive, "clf:2 is no longer registered"),
+        (delete, "clf:2 is no longer registered"),
+        (put_live(V2), "clf:2 is live already, as by-hand"),
+        (put_live(V3), "clf:2 is older than clf:3, which is live"),
+        (put_live(None), "by-hand is live and serves no model of this workspace"),
+    ],
+    ids=["archived", "deleted", "live already", "newer is live", "another thing is live"],
+)
+def test_what_happens_while_a_model_waits_for_its_endpoint_counts(happens: Callable[[World], None], said: str) -> None:
+    made = with_live()
+    made.workspace.updating_until[ENDPOINT] = made.clock.now() + 2 * MINUTE
+    candidate(made)
+    assert made.states() == ["succeeded", "pending"]
+    happens(made)
+    made.settle()
+    assert (made.states()[-1], made.workspace.writes) == ("refused", [])
+    assert said in made.reactions()[-1].reason
+
+
 # --- and back ---------------------------------------------------------------------------------------------------------
 
 
@@ -502,6 +571,7 @@ def test_a_permit_that_a_dead_process_left_behind_is_released() -> None:
     first = made.reactions()[0]
     made.permits.hold("endpoint:ep1", Permit(reaction_id=first.id, since=T0))
     candidate(made)
+    assert list(made.permits.held["endpoint:ep1"]) == [made.reactions()[-1].id]
     made.settle()
     assert made.states() == ["succeeded", "succeeded"]
 
