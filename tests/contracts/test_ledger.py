@@ -395,9 +395,12 @@ def test_history_is_in_order_and_of_one_reaction(ledger: Ledger) -> None:
         ledger.lanes.add_history(
             reaction_id(LANE, 1), HistoryEntry(at=T0, what=f"w{n}", reason="", attempt=1, run_id=None)
         )
+    before = HistoryEntry(at=T0 - timedelta(days=1), what="before", reason="", attempt=1, run_id=None, key="f" * 32)
+    ledger.lanes.add_history(reaction_id(LANE, 1), before)
     other = reaction(11)
     ledger.lanes.commit(LANE, LaneChange(reaction=other, history=(entry_of(other),)))
-    assert [e.what for e in ledger.lanes.history(reaction_id(LANE, 1))] == ["pending", *(f"w{n}" for n in range(12))]
+    in_order = ["before", "pending", *(f"w{n}" for n in range(12))]
+    assert [e.what for e in ledger.lanes.history(reaction_id(LANE, 1))] == in_order
 
 
 def test_checking_for_taken_events_takes_any_number(ledger: Ledger) -> None:

@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -287,6 +288,7 @@ ANSWERS: dict[str, tuple[Action, type[RelearnError], type[RelearnError]]] = {
     "400": (Status(400), TargetRefused, TargetRefused),
     "401": (Status(401), TargetRefused, TargetRefused),
     "403": (Status(403), TargetRefused, TargetRefused),
+    "408": (Status(408), TargetBusy, InDoubt),
     "409": (Status(409), TargetBusy, TargetBusy),
     "429": (Status(429, headers={"Retry-After": "7"}), TargetBusy, TargetBusy),
     "500": (Status(500), TargetUnavailable, InDoubt),
@@ -470,3 +472,60 @@ def test_an_identity_that_is_not_available_is_no_answer_of_the_model(cloud: Loca
     with pytest.raises(TargetUnavailable):
         client.score(found, "dep-1", REQUEST)
     client.close()
+
+
+@pytest.mark.cloud
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("Creating", Provisioning.UNDER_WAY),
+        ("Updating", Provisioning.UNDER_WAY),
+        ("Scaling", Provisioning.UNDER_WAY),
+        ("SomethingNew", Provisioning.UNDER_WAY),
+        ("Deleting", Provisioning.DELETING),
+        ("Succeeded", Provisioning.SUCCEEDED),
+        ("Failed", Provisioning.FAILED),
+        ("Canceled", Provisioning.FAILED),
+    ],
+)
+def test_how_far_amls_words_say_it_is(wire: WireBench, state: str, expected: Provisioning) -> None:
+    wire.make_endpoint()
+    listed = {"name": "dep-1", "properties": {"provisioningState": state}}
+    path = f"*/onlineendpoints/{wire.endpoint}"
+    body = {"name": wire.endpoint, "properties": {"authMode": "Key", "provisioningState": state, "traffic": {"x": 0}}}
+    wire.local.faults.add(method="GET", path=f"{path}/deployments", action=Status(200, body={"value": [listed]}))
+    wire.local.faults.add(method="GET", path=path, action=Status(200, body=body))
+    found = wire.client.endpoint(wire.endpoint)
+    assert found is not None
+    assert (found.provisioning, found.deployments[0].provisioning, found.traffic) == (expected, expected, {})
+
+
+@pytest.mark.cloud
+def test_a_deployment_that_was_gone_when_it_was_to_be_removed_is_no_error(wire: WireBench) -> None:
+    live(wire)
+    path = f"*/onlineendpoints/{wire.endpoint}/deployments/dep-2"
+    wire.local.faults.add(method="DELETE", path=path, action=Status(404))
+    wire.client.delete_deployment(wire.endpoint, "dep-2")
+    assert [fired.method for fired in wire.local.faults.fired] == ["DELETE"]
+
+
+@pytest.mark.cloud
+def test_what_the_sdk_itself_finds_wrong_is_refused_and_not_in_doubt(wire: WireBench) -> None:
+    wire.make_endpoint()
+    wrong = replace(wanted(wire, wire.register("1", T0)), serving=replace(SERVING, code="./there-is-no-such-folder"))
+    with pytest.raises(TargetRefused) as refused:
+        wire.client.create_deployment(wrong)
+    assert str(refused.value)
+    assert wire.puts("/deployments/dep-1") == []
+
+
+@pytest.mark.cloud
+def test_a_deployment_is_made_as_the_rule_says(wire: WireBench) -> None:
+    wire.make_endpoint()
+    serving = replace(SERVING, instances=2, instance_type="Standard_F2s_v2")
+    wire.client.create_deployment(replace(wanted(wire, wire.register("1", T0)), serving=serving))
+    made = wire.online.directory.deployment(wire.endpoint, "dep-1")
+    assert made is not None
+    assert (made.capacity, made.properties["instanceType"]) == (2, "Standard_F2s_v2")
+    assert made.properties["requestSettings"]["requestTimeout"] == "PT5S"
+    assert made.properties["codeConfiguration"]["scoringScript"] == SERVING.script

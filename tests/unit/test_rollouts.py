@@ -10,8 +10,8 @@ import pytest
 
 from shared.errors import InDoubt, StorageUnavailable, TargetBusy, TargetRefused, TargetUnavailable
 from shared.looks import lane_key
-from shared.models import Endpoint, ModelRef, deployment_name
-from shared.ports import Permit
+from shared.models import Endpoint, ModelRef, Provisioning, deployment_name
+from shared.ports import LaneChange, Permit, Saved
 from shared.rollouts.smoke import Answer
 from tests.fakes import T0, registered
 from tests.world import World
@@ -300,6 +300,7 @@ def test_a_rollout_whose_start_may_be_out_is_not_replaced_before_that_is_known()
 )
 def test_nothing_is_replaced_once_traffic_is_moving(phase: str, compared: str, end: str) -> None:
     made = with_live()
+    made.workspace.hooks["set traffic"] = failing(1, TargetBusy("409"))
     candidate(made, "2")
     while not in_phase(made, phase):
         assert made.look_when_due()
@@ -436,6 +437,21 @@ def test_a_deployment_that_never_gets_ready_is_removed_after_the_timeout() -> No
     assert (made.states()[-1], standing(made)) == ("timed-out", ([D1], {D1: 100}))
 
 
+def test_an_endpoint_in_a_failed_state_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = with_live()
+    read = made.workspace.endpoint
+
+    def failed(name: str) -> Endpoint | None:
+        found = read(name)
+        return replace(found, provisioning=Provisioning.FAILED) if found is not None else None
+
+    monkeypatch.setattr(made.workspace, "endpoint", failed)
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], made.workspace.writes) == ("failed", [])
+    assert made.reactions()[-1].reason == "endpoint ep1 is in a failed state"
+
+
 def test_without_the_endpoint_it_fails_and_says_what_to_do() -> None:
     made = World(rules=RULES)
     made.workspace.register("clf", "1")
@@ -462,6 +478,16 @@ def test_what_an_earlier_rollout_left_behind_is_cleared_first() -> None:
     made.settle()
     assert made.workspace.writes[:2] == [f"delete {D2}", f"create {D2}"]
     assert standing(made) == ([D2], {D2: 100})
+
+
+def test_what_an_earlier_rollout_left_behind_with_some_traffic_is_not_touched() -> None:
+    made = with_live()
+    made.workspace.serve(ENDPOINT, D2, V2, share=10, tags="ffffffffffffffffffffffff-1")
+    made.workspace.traffic[ENDPOINT][D1] = 90
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], made.workspace.writes) == ("failed", [])
+    assert "has traffic" in made.reactions()[-1].reason
 
 
 def test_a_live_deployment_that_is_not_ours_stays_without_traffic() -> None:
@@ -643,6 +669,14 @@ def test_a_deployment_that_is_locked_keeps_the_endpoint_from_nobody(bad: bool) -
     assert made.permits.held["endpoint:ep1"] == {}
 
 
+def test_the_one_before_is_removed_after_a_lock_that_passes_however_long_it_was_kept() -> None:
+    made = with_live(RULES.replace("keep-previous: 10s", "keep-previous: 3h"))
+    made.workspace.hooks["delete deployment"] = failing(3, TargetBusy("409 ScopeLocked"))
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("succeeded", ([D2], {D2: 100}))
+
+
 def test_what_never_is_gone_keeps_the_endpoint_from_nobody() -> None:
     made = with_live()
     made.workspace.deletion = timedelta(days=9)
@@ -695,6 +729,24 @@ def test_what_has_traffic_and_is_not_listed_is_not_taken_for_nothing() -> None:
     assert "traffic of ep1 goes to blue, which is not listed" in made.reactions()[0].reason
     made.settle()
     assert (made.states(), made.workspace.writes) == (["refused"], [])
+
+
+def test_a_process_that_was_held_up_past_its_intent_does_not_ask_for_the_deployment() -> None:
+    made = with_live()
+    commit = made.lanes.commit
+
+    def held_up_after_it(lane: str, change: LaneChange) -> Saved:
+        saved = commit(lane, change)
+        if change.reaction is not None and str(change.reaction.state) == "starting":
+            made.lanes.commit = commit  # type: ignore[method-assign]
+            made.clock.advance(timedelta(seconds=31))
+            made.engine.look_at_lane(lane, None)  # another process goes on with it
+        return saved
+
+    made.lanes.commit = held_up_after_it  # type: ignore[method-assign]
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], made.workspace.writes.count(f"create {D2}")) == ("succeeded", 1)
 
 
 def test_a_process_that_was_held_up_does_not_move_the_traffic_back() -> None:
@@ -760,6 +812,55 @@ def test_rules_that_spell_one_endpoint_differently_take_turns() -> None:
     made.workspace.register("other", "1")
     made.deliver(registered("other", "1", time=made.clock.now()))
     assert {r.rule: str(r.state) for r in made.reactions()} == {"deploy": "running", "deploy-other": "pending"}
+
+
+def test_who_is_just_about_to_begin_holds_the_endpoint() -> None:
+    made = with_live(TWO_RULES)
+    made.workspace.updating_until[ENDPOINT] = made.clock.now() + MINUTE + timedelta(seconds=5)
+    candidate(made)
+    assert made.states() == ["succeeded", "pending"]
+
+    def another_comes() -> None:
+        del made.workspace.hooks["get model"]
+        made.workspace.register("other", "1")
+        made.deliver(registered("other", "1", time=made.clock.now()))
+
+    made.workspace.hooks["get model"] = another_comes
+    made.look_when_due()
+    assert {r.rule: str(r.state) for r in made.reactions()} == {"deploy": "running", "deploy-other": "pending"}
+
+
+def test_a_start_that_the_workspace_cannot_take_lets_the_endpoint_go_meanwhile() -> None:
+    made = with_live()
+    made.workspace.hooks["create deployment"] = failing(1, TargetBusy("409"))
+    candidate(made)
+    assert (made.states(), made.permits.held["endpoint:ep1"]) == (["succeeded", "pending"], {})
+
+
+def test_a_start_that_stays_in_doubt_fails_after_the_timeout() -> None:
+    made = with_live(RULES + "    timeout: 10m\n")
+    made.workspace.hooks["create deployment"] = failing(1000, InDoubt("reset"))
+    candidate(made)
+    made.settle(looks=1000)
+    assert (made.states()[-1], made.workspace.writes) == ("failed", [])
+    assert "after 0:10:00 it is still unclear" in made.reactions()[-1].reason
+
+
+def test_what_was_in_doubt_for_longer_than_its_timeout_and_is_there_is_adopted() -> None:
+    made = with_live(RULES + "    timeout: 10m\n")
+    made.workspace.after["create deployment"] = failing(1, InDoubt("reset after the request"))
+    candidate(made)
+    out_until = made.clock.now() + timedelta(minutes=20)
+
+    def out() -> None:
+        if made.clock.now() < out_until:
+            raise TargetUnavailable("503")
+
+    made.workspace.hooks["get endpoint"] = out
+    while made.clock.now() < out_until:
+        assert made.look_when_due()
+    made.settle()
+    assert (made.states()[-1], made.workspace.writes.count(f"create {D2}")) == ("succeeded", 1)
 
 
 def test_a_rollout_that_waits_for_its_next_attempt_and_died_before_it_let_go_holds_nothing() -> None:
