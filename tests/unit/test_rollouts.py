@@ -112,6 +112,18 @@ def test_the_one_before_is_kept_as_long_as_the_rule_says() -> None:
     assert made.clock.now() >= promoted + timedelta(minutes=7)
 
 
+def test_a_model_is_live_when_aml_has_done_with_its_endpoint() -> None:
+    made = with_live()
+    made.workspace.update = timedelta(minutes=10)
+    candidate(made)
+    while not in_phase(made, "traffic"):
+        assert made.look_when_due()
+    asked = made.clock.now()
+    while not in_phase(made, "retiring"):
+        assert made.look_when_due()
+    assert made.clock.now() >= asked + timedelta(minutes=10)
+
+
 def test_production_is_not_touched_before_the_smoke_test_has_passed() -> None:
     made = with_live()
     candidate(made)
@@ -844,6 +856,18 @@ def test_a_start_that_stays_in_doubt_fails_after_the_timeout() -> None:
     made.settle(looks=1000)
     assert (made.states()[-1], made.workspace.writes) == ("failed", [])
     assert "after 0:10:00 it is still unclear" in made.reactions()[-1].reason
+
+
+@pytest.mark.parametrize(("refusals", "end"), [(2, "succeeded"), (1000, "failed")])
+def test_a_start_in_doubt_outlasts_a_refusal_to_tell_but_not_its_timeout(refusals: int, end: str) -> None:
+    made = with_live(RULES + "    timeout: 10m\n")
+    made.workspace.after["create deployment"] = failing(1, InDoubt("reset after the request"))
+    candidate(made)
+    began = made.clock.now()
+    made.workspace.hooks["get endpoint"] = failing(refusals, TargetRefused("403", status=403))
+    made.settle()
+    assert made.states()[-1] == end
+    assert end == "succeeded" or made.clock.now() >= began + timedelta(minutes=10)
 
 
 def test_what_was_in_doubt_for_longer_than_its_timeout_and_is_there_is_adopted() -> None:
