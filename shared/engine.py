@@ -33,7 +33,7 @@ from shared.rollouts.candidates import Standing
 from shared.rollouts.mover import Rollouts
 from shared.rollouts.standing import standing_of
 from shared.rules import Rule, Rules
-from shared.runs import PipelineRuns
+from shared.runs.mover import PipelineRuns
 from shared.steps import Mover, Observed, Step, Steps
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from shared import telemetry
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.looks import LATER, Scheduler, factory_key, lane_key
 from shared.ports import Clock, DataFactory, Due, Lanes, Permit, Permits, Resource, Run
-from shared.runs import QUERY_PADDING, PipelineRuns
+from shared.runs.mover import PipelineRuns
+from shared.runs.saving import QUERY_PADDING
 from shared.steps import Observed
 
 logger = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class FollowedFactory:
             if reaction is not None and (reaction.final or int(attempt) < reaction.attempt):
                 for run in running:
                     if run.id != reaction.run_id:
-                        self._runs.cancel_duplicate(reaction, run, reaction.run_id or "an earlier run")
+                        self._runs.duplicates.cancel(reaction, run, reaction.run_id or "an earlier run")
 
 
 def follow_interval(age: timedelta) -> timedelta:

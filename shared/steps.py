@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from shared import notifications, telemetry
@@ -95,7 +95,21 @@ def advised_wait(error: Exception) -> timedelta:
     return max(advised, timedelta(seconds=1)) if advised is not None else BUSY_WAIT
 
 
-def backoff(reaction: Reaction) -> timedelta:
-    """The wait before the next attempt; each one waits twice as long as the one before."""
-    wait: timedelta = reaction.action.backoff * 2 ** (reaction.attempt - 1)
-    return min(wait, LONGEST_BACKOFF)
+def next_attempt(reaction: Reaction, why: str, now: datetime) -> Reaction | None:
+    """The reaction as it waits for its next attempt, twice as long each time; None if this was the last."""
+    attempts = reaction.action.attempts
+    if reaction.attempt >= attempts:
+        return None
+    doubled: timedelta = reaction.action.backoff * 2 ** (reaction.attempt - 1)
+    wait = min(doubled, LONGEST_BACKOFF)
+    return reaction.moved_to(
+        State.PENDING,
+        f"{why}; attempt {reaction.attempt + 1} of {attempts} in {wait}",
+        now,
+        attempt=reaction.attempt + 1,
+        intent=None,
+        run_id=None,
+        accepted=None,
+        rollout=None,
+        next_look=now + wait,
+    )

@@ -9,7 +9,7 @@ from typing import Final
 from shared.notifications import Notification
 from shared.ports import Clock, Permits
 from shared.reactions import DeployAction, Phase, Reaction, Rollout, State
-from shared.steps import Step, Steps, backoff
+from shared.steps import Step, Steps, next_attempt
 
 PERMIT_WAIT: Final = timedelta(seconds=15)
 SHORTLY: Final = timedelta(seconds=2)
@@ -59,22 +59,8 @@ class RolloutSteps:
 
     def try_again(self, step: Step, why: str) -> Step:
         """The next attempt, after its back-off; or the end, where that was the last."""
-        reaction, attempts = step.reaction, action_of(step.reaction).attempts
-        if reaction.attempt >= attempts:
-            return self.end(step, State.FAILED, why)
-        wait, now = backoff(reaction), self._clock.now()
-        again = reaction.moved_to(
-            State.PENDING,
-            f"{why}; attempt {reaction.attempt + 1} of {attempts} in {wait}",
-            now,
-            attempt=reaction.attempt + 1,
-            intent=None,
-            run_id=None,
-            accepted=None,
-            rollout=None,
-            next_look=now + wait,
-        )
-        return self._released(self.save(step, again))
+        again = next_attempt(step.reaction, why, self._clock.now())
+        return self.end(step, State.FAILED, why) if again is None else self._released(self.save(step, again))
 
     def _released(self, step: Step) -> Step:
         self._permits.release(resource_of(step.reaction), step.reaction.id)

@@ -1,0 +1,63 @@
+"""Moves a reaction that runs a pipeline, from what is saved of it to where it has to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from shared.ports import Clock, DataFactory, Lanes, Manifests, Permits, Workspace
+from shared.reactions import State
+from shared.runs.duplicates import Duplicates
+from shared.runs.saving import RunSteps, oldest_first, stamp_of
+from shared.runs.starting import Starting
+from shared.runs.watching import Watching
+from shared.steps import Observed, Step, Steps
+
+
+class PipelineRuns:
+    """Moves one running reaction on by what the clock and the factory say, saving every step before the next."""
+
+    def __init__(  # noqa: PLR0913 - it is handed its parts
+        self,
+        *,
+        lanes: Lanes,
+        permits: Permits,
+        manifests: Manifests,
+        factory: DataFactory,
+        workspace: Workspace,
+        clock: Clock,
+        steps: Steps,
+        follow: Callable[[], None],
+        look_soon: Callable[[str], None],
+    ) -> None:
+        """`follow` makes sure that a look at the factory is due, before every start; `look_soon`, one at a lane."""
+        saving = RunSteps(permits=permits, factory=factory, clock=clock, steps=steps)
+        starting = Starting(
+            lanes=lanes,
+            permits=permits,
+            manifests=manifests,
+            factory=factory,
+            workspace=workspace,
+            clock=clock,
+            steps=saving,
+            follow=follow,
+        )
+        watching = Watching(factory=factory, clock=clock, steps=saving)
+        self.resource = saving.resource
+        self.duplicates = Duplicates(lanes=lanes, factory=factory, clock=clock, steps=saving, look_soon=look_soon)
+        self._handlers: Mapping[State, Callable[[Step, Observed], Step]] = {
+            State.PENDING: starting.begin,
+            State.STARTING: starting.resolve,
+            State.RUNNING: watching.watch,
+        }
+
+    def advance(self, step: Step, observed: Observed) -> Step:
+        """As Mover's."""
+        runs = oldest_first(observed.get(stamp_of(step.reaction), ()))
+        if step.reaction.state is State.RUNNING and len(runs) > 1:
+            step = self.duplicates.keep_oldest(step, runs)
+        while not step.reaction.final:
+            after = self._handlers[step.reaction.state](step, observed)
+            if after is step:
+                break
+            step = after
+        return step

@@ -1,0 +1,192 @@
+"""Start or adopt: a pipeline is started once per attempt.
+
+ADF's createRun has no idempotency token. So the intent is saved before the call, the call carries the stamp
+(reaction id, attempt) as pipeline parameters, and while it is unclear whether a run was started, the factory is asked
+for a run with our stamp before the start is ever sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.errors import InDoubt, Stale, TargetBusy, TargetRefused, TargetUnavailable
+from shared.ports import Clock, DataFactory, Lanes, Manifests, Permit, Permits, Workspace
+from shared.reactions import Intent, PipelineAction, State
+from shared.runs.saving import QUERY_PADDING, RunSteps, action_of, oldest_first, stamp_of
+from shared.steps import CALL_DEADLINE, Observed, Step, advised_wait
+
+DOUBT_QUERIES: Final = tuple(timedelta(seconds=s) for s in (0, 15, 45, 120))
+"""When, after doubt arose, the factory is asked for a run with our stamp; then the start is sent again."""
+LONGEST_DOUBT_WAIT: Final = timedelta(minutes=10)
+NOT_LIVE_WAIT: Final = timedelta(minutes=1)
+"""How often an endpoint is asked again that has no live model yet."""
+
+
+class Starting:
+    """Takes a reaction from pending to running."""
+
+    def __init__(  # noqa: PLR0913 - it is handed its parts
+        self,
+        *,
+        lanes: Lanes,
+        permits: Permits,
+        manifests: Manifests,
+        factory: DataFactory,
+        workspace: Workspace,
+        clock: Clock,
+        steps: RunSteps,
+        follow: Callable[[], None],
+    ) -> None:
+        self._lanes = lanes
+        self._permits = permits
+        self._manifests = manifests
+        self._factory = factory
+        self._workspace = workspace
+        self._clock = clock
+        self._steps = steps
+        self._follow = follow
+
+    def begin(self, step: Step, _observed: Observed) -> Step:
+        """From pending: the manifest, the live model, the pipeline's parameters, and then the start."""
+        reaction, now = step.reaction, self._clock.now()
+        if reaction.next_look is not None and now < reaction.next_look:
+            return step
+        action = action_of(reaction)
+        if action.live_endpoints:
+            return self._settle_live(step, action)
+        if action.needs_manifest and not reaction.manifest_written:
+            self._manifests.write(reaction, self._lanes.events_of(reaction.id))
+            reaction = replace(reaction, manifest_written=True)
+            step = replace(step, reaction=reaction)
+        try:
+            declared = self._factory.declared_parameters(action.pipeline)
+        except TargetRefused as error:
+            return self._steps.end(step, State.FAILED, f"pipeline {action.pipeline}: {error}")
+        except (TargetBusy, TargetUnavailable) as error:
+            return self._steps.postpone(step, error)
+        undeclared = sorted({"reaction_id", "attempt", *action.parameters} - declared)
+        if undeclared:
+            return self._steps.end(
+                step,
+                State.FAILED,
+                f"pipeline {action.pipeline} does not declare the parameter(s) {', '.join(undeclared)}: "
+                "not started, because ADF would refuse them and a run without the stamp cannot be recognised",
+            )
+        self._permits.hold(self._steps.resource, Permit(reaction_id=reaction.id, since=now, attempt=reaction.attempt))
+        self._follow()
+        intent = Intent(since=now, deadline=now + CALL_DEADLINE)
+        starting = reaction.moved_to(
+            State.STARTING,
+            f"attempt {reaction.attempt}: about to start pipeline {action.pipeline}",
+            now,
+            intent=intent,
+            next_look=intent.deadline,
+        )
+        return self._post(self._steps.save(step, starting))
+
+    def _settle_live(self, step: Step, action: PipelineAction) -> Step:
+        """Which model is live is asked until one is, and from then on fixed in the reaction, whatever the attempt."""
+        reaction, now = step.reaction, self._clock.now()
+        try:
+            found = {name: self._workspace.live_model(name) for name in action.live_endpoints}
+        except TargetRefused as error:
+            return self._steps.end(step, State.FAILED, f"the live model cannot be asked for: {error}")
+        except (TargetBusy, TargetUnavailable) as error:
+            return self._wait_for_live(step, f"the live model cannot be asked for: {error}", advised_wait(error))
+        missing = [name for name, model in found.items() if model is None]
+        if missing:
+            return self._wait_for_live(step, f"no model is live on endpoint {', '.join(missing)} yet", NOT_LIVE_WAIT)
+        live = {name: model for name, model in found.items() if model is not None}
+        told = ", ".join(f"{model.ref} is live on {name}" for name, model in live.items())
+        settled = action.with_live({name: model.asset for name, model in live.items()})
+        return self._steps.save(step, reaction.moved_to(State.PENDING, told, now, action=settled, next_look=None))
+
+    def _wait_for_live(self, step: Step, why: str, wait: timedelta) -> Step:
+        reaction, now = step.reaction, self._clock.now()
+        if reaction.reason == why:  # said once, however often it is asked
+            return self._steps.save(step, replace(reaction, next_look=now + wait), history=False)
+        return self._steps.save(step, reaction.moved_to(State.PENDING, why, now, next_look=now + wait))
+
+    def _post(self, step: Step) -> Step:
+        reaction = step.reaction
+        action = action_of(reaction)
+        if reaction.intent is None or self._clock.now() >= reaction.intent.deadline:
+            raise Stale(f"reaction {reaction.id}: this process was held up past the deadline of its intent")
+        stamp = {"reaction_id": reaction.id, "attempt": str(reaction.attempt)}
+        try:
+            run_id = self._factory.create_run(action.pipeline, {**action.parameters, **stamp})
+        except TargetRefused as error:
+            return self._steps.end(step, State.FAILED, f"the factory refused the start of {action.pipeline}: {error}")
+        except TargetBusy as error:
+            return self._steps.postpone(step, error)
+        except InDoubt as error:
+            return self._doubt(step, str(error))
+        return self._accepted(step, run_id, f"run {run_id} started", since=self._clock.now())
+
+    def resolve(self, step: Step, _observed: Observed) -> Step:
+        """From starting: the factory is asked for a run with our stamp before the start is sent again."""
+        reaction, now = step.reaction, self._clock.now()
+        intent = reaction.intent
+        if intent is None or (reaction.next_look is not None and now < reaction.next_look):
+            return step
+        if intent.doubt_since is None:
+            return self._doubt(step, "no answer to the start was saved")
+        try:
+            runs = self._factory.runs_updated(
+                intent.since - QUERY_PADDING, now + QUERY_PADDING, pipeline=action_of(reaction).pipeline
+            )
+        except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+            waiting = reaction.moved_to(
+                State.STARTING,
+                f"in doubt, and the factory cannot be asked: {error}",
+                now,
+                next_look=now + max(advised_wait(error), min((now - intent.doubt_since) / 4, LONGEST_DOUBT_WAIT)),
+            )
+            return self._steps.save(step, waiting)
+        ours = oldest_first(run for run in runs if run.stamp == stamp_of(reaction))
+        if ours:
+            return self._accepted(step, ours[0].id, f"run {ours[0].id} adopted: it carries our stamp", since=now)
+        return self._not_found(step, intent, now)
+
+    def _not_found(self, step: Step, intent: Intent, now: datetime) -> Step:
+        queries = intent.queries + 1
+        if queries < len(DOUBT_QUERIES) and intent.doubt_since is not None:
+            asked = step.reaction.moved_to(
+                State.STARTING,
+                f"in doubt: query {queries} of {len(DOUBT_QUERIES)} found no run with our stamp",
+                now,
+                intent=replace(intent, queries=queries),
+                next_look=max(intent.doubt_since + DOUBT_QUERIES[queries], now + timedelta(seconds=1)),
+            )
+            return self._steps.save(step, asked)
+        again = replace(intent, deadline=now + CALL_DEADLINE, posted=intent.posted + 1, doubt_since=None, queries=0)
+        posting = step.reaction.moved_to(
+            State.STARTING,
+            f"no run with our stamp was found: sending the start again ({again.posted}), same stamp",
+            now,
+            intent=again,
+            next_look=again.deadline,
+        )
+        return self._post(self._steps.save(step, posting))
+
+    def _doubt(self, step: Step, why: str) -> Step:
+        now = self._clock.now()
+        intent = step.reaction.intent or Intent(since=now, deadline=now)
+        doubting = step.reaction.moved_to(
+            State.STARTING, f"in doubt: {why}", now, intent=replace(intent, doubt_since=now, queries=0), next_look=now
+        )
+        return self._steps.save(step, doubting)
+
+    def _accepted(self, step: Step, run_id: str, why: str, *, since: datetime) -> Step:
+        running = step.reaction.moved_to(
+            State.RUNNING,
+            why,
+            since,
+            run_id=run_id,
+            accepted=since,
+            next_look=since + step.reaction.action.timeout,
+        )
+        return self._steps.save(step, running)

@@ -1,0 +1,76 @@
+"""A run is followed to its end, and ended where it takes too long."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from shared import telemetry
+from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
+from shared.ports import Clock, DataFactory, Run, RunStatus
+from shared.reactions import Job, State
+from shared.runs.saving import QUERY_PADDING, RunSteps, oldest_first, stamp_of
+from shared.steps import Observed, Step, advised_wait
+
+logger = logging.getLogger(__name__)
+
+
+class Watching:
+    """Takes a reaction from running to its end, or to its next attempt."""
+
+    def __init__(self, *, factory: DataFactory, clock: Clock, steps: RunSteps) -> None:
+        self._factory = factory
+        self._clock = clock
+        self._steps = steps
+
+    def watch(self, step: Step, observed: Observed) -> Step:
+        """From running: acts on what the factory said of the run, and on the time it has taken."""
+        reaction, now = step.reaction, self._clock.now()
+        runs = oldest_first(observed.get(stamp_of(reaction), ()))
+        overdue = reaction.next_look is not None and now >= reaction.next_look
+        run = next((r for r in runs if r.id == reaction.run_id), None)
+        if run is None and overdue and reaction.run_id is not None:
+            try:
+                run = self._factory.run(reaction.run_id)
+            except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+                return self._steps.save(step, replace(reaction, next_look=now + advised_wait(error)), history=False)
+        if run is not None and run.status.final:
+            return self._ended(step, run)
+        return self._time_out(step) if overdue else step
+
+    def _ended(self, step: Step, run: Run) -> Step:
+        step = self._with_jobs(step, run.id)
+        if run.status is RunStatus.SUCCEEDED:
+            return self._steps.end(step, State.SUCCEEDED, f"run {run.id} succeeded")
+        if run.status is RunStatus.CANCELLED:
+            return self._steps.end(step, State.CANCELLED, f"run {run.id} was cancelled in the factory")
+        why = f"run {run.id} failed: {run.message or 'the factory gave no message'}"
+        return self._steps.try_again(step, why)
+
+    def _time_out(self, step: Step) -> Step:
+        reaction = step.reaction
+        cancelled = "cancelled"
+        if reaction.run_id is not None:
+            try:
+                self._factory.cancel(reaction.run_id)
+            except (TargetBusy, TargetUnavailable) as error:
+                waiting = replace(reaction, next_look=self._clock.now() + advised_wait(error))
+                return self._steps.save(step, waiting, history=False)
+            except TargetRefused as error:
+                cancelled = f"not cancelled, the factory refused: {error}"
+            step = self._with_jobs(step, reaction.run_id)
+        return self._steps.end(
+            step, State.TIMED_OUT, f"run {reaction.run_id} took longer than {reaction.action.timeout}: {cancelled}"
+        )
+
+    def _with_jobs(self, step: Step, run_id: str) -> Step:
+        """Adds the jobs the run started, saved with the step that follows. That waits for nothing: asked once only."""
+        reaction = step.reaction
+        window = reaction.created - QUERY_PADDING, self._clock.now() + QUERY_PADDING
+        try:
+            jobs = self._factory.jobs_of(run_id, *window)
+        except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+            facts = {"error": str(error), **reaction.log_context()}
+            telemetry.record(logger, "jobs_unknown", facts, logging.WARNING)
+            jobs = (Job(run_id=run_id),)
+        return replace(step, reaction=replace(reaction, jobs=(*reaction.jobs, *jobs)))
