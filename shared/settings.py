@@ -24,16 +24,7 @@ CONTAINERS: Final = (MANIFEST_CONTAINER, "dead-letters")
 STORAGE_CONNECTION: Final = "RelearnStorage"
 SWEEP_SCHEDULE: Final = "0 */5 * * * *"  # NCRONTAB: at second 0 of every fifth minute
 
-_FACTORY_ID = re.compile(
-    r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<resource_group>[^/]+)"
-    r"/providers/Microsoft\.DataFactory/factories/(?P<name>[^/]+)",
-    re.IGNORECASE,
-)
-_WORKSPACE_ID = re.compile(
-    r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<resource_group>[^/]+)"
-    r"/providers/Microsoft\.MachineLearningServices/workspaces/(?P<name>[^/]+)",
-    re.IGNORECASE,
-)
+_GROUP: Final = r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<resource_group>[^/]+)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +38,9 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FactorySettings:
-    subscription_id: str
-    resource_group: str
-    name: str
-    resource_id: str
+class ArmResource:
+    """One resource that is managed through ARM, with the parts of its id."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkspaceSettings:
     subscription_id: str
     resource_group: str
     name: str
@@ -69,8 +54,8 @@ class Settings:
     storage: StorageSettings
     lake_accounts: Mapping[str, str]
     """Storage account name to its blob service address: the allow-list of accounts whose events count."""
-    factory: FactorySettings
-    workspace: WorkspaceSettings
+    factory: ArmResource
+    workspace: ArmResource
     arm_endpoint: str
     topic_endpoint: str | None
     """Of the Event Grid topic that lifecycle events are published to; None where nobody wants them."""
@@ -97,8 +82,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     settings = Settings(
         storage=_storage(read),
         lake_accounts=_lake_accounts(read),
-        factory=_factory(read),
-        workspace=_workspace(read),
+        factory=_resource(read, "RELEARN_DATA_FACTORY_ID", "Microsoft.DataFactory/factories", "data factory"),
+        workspace=_resource(
+            read,
+            "RELEARN_WORKSPACE_ID",
+            "Microsoft.MachineLearningServices/workspaces",
+            "machine learning workspace",
+        ),
         arm_endpoint=read.https("RELEARN_ARM_ENDPOINT", default="https://management.azure.com"),
         topic_endpoint=_topic(read),
         client_id=read.optional("AZURE_CLIENT_ID"),
@@ -184,31 +174,15 @@ def _host(address: str) -> str | None:
         return None
 
 
-def _factory(read: _Reader) -> FactorySettings:
-    name = "RELEARN_DATA_FACTORY_ID"
-    value = read.required(name, "the resource id of the data factory")
-    found = _FACTORY_ID.fullmatch(value)
+def _resource(read: _Reader, name: str, provider: str, what: str) -> ArmResource:
+    """The resource that a setting names by its id."""
+    value = read.required(name, f"the resource id of the {what}")
+    found = re.fullmatch(rf"{_GROUP}/providers/{re.escape(provider)}/(?P<name>[^/]+)", value, re.IGNORECASE)
     if found is None:
         if value:
-            read.wrong(name, f"{value!r} is not the resource id of a data factory")
-        return FactorySettings(subscription_id="", resource_group="", name="", resource_id="")
-    return FactorySettings(
-        subscription_id=found["subscription"],
-        resource_group=found["resource_group"],
-        name=found["name"],
-        resource_id=value,
-    )
-
-
-def _workspace(read: _Reader) -> WorkspaceSettings:
-    name = "RELEARN_WORKSPACE_ID"
-    value = read.required(name, "the resource id of the machine learning workspace")
-    found = _WORKSPACE_ID.fullmatch(value)
-    if found is None:
-        if value:
-            read.wrong(name, f"{value!r} is not the resource id of a machine learning workspace")
-        return WorkspaceSettings(subscription_id="", resource_group="", name="", resource_id="")
-    return WorkspaceSettings(
+            read.wrong(name, f"{value!r} is not the resource id of a {what}")
+        return ArmResource(subscription_id="", resource_group="", name="", resource_id="")
+    return ArmResource(
         subscription_id=found["subscription"],
         resource_group=found["resource_group"],
         name=found["name"],

@@ -424,6 +424,8 @@ class FakeWorkspace:
         self.endpoints: dict[str, dict[str, _Deployed]] = {}
         self.traffic: dict[str, dict[str, int]] = {}
         self.updating_until: dict[str, datetime] = {}
+        self.broken: set[str] = set()
+        """Endpoints that are themselves in a failed state."""
         self.creation = timedelta(minutes=3)
         self.deletion = timedelta(seconds=20)
         self.update = timedelta(seconds=5)
@@ -468,9 +470,10 @@ class FakeWorkspace:
             return None
         self._pass_time(name)
         updating = self.updating_until.get(name, T0) > self.clock.now()
+        going = Provisioning.UNDER_WAY if updating else Provisioning.SUCCEEDED
         return Endpoint(
             name=name,
-            provisioning=Provisioning.UNDER_WAY if updating else Provisioning.SUCCEEDED,
+            provisioning=Provisioning.FAILED if name in self.broken else going,
             auth_mode="Key",
             scoring_uri=f"https://{name}.invalid/score",
             traffic=dict(self.traffic.get(name, {})),

@@ -26,7 +26,7 @@ from shared.cloud.targets import asked, started
 from shared.errors import TargetRefused
 from shared.ports import Run, RunStatus
 from shared.reactions import Job
-from shared.settings import FactorySettings
+from shared.settings import ArmResource
 
 T = TypeVar("T")
 _NEVER_REPEATED: Final = 0
@@ -37,7 +37,7 @@ _BRIEFLY: Final = 5
 class DataFactoryClient:
     """Implements the port DataFactory."""
 
-    def __init__(self, settings: FactorySettings, arm_endpoint: str, credential: TokenCredential) -> None:
+    def __init__(self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential) -> None:
         self.name = settings.name
         self._group = settings.resource_group
         self._client = DataFactoryManagementClient(

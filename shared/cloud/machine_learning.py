@@ -24,7 +24,7 @@ from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
 from shared.ports import NewDeployment
 from shared.rollouts.smoke import Answer
-from shared.settings import WorkspaceSettings
+from shared.settings import ArmResource
 
 API_VERSION: Final = "2024-04-01"
 DEPLOYMENT_HEADER: Final = "azureml-model-deployment"
@@ -48,7 +48,7 @@ T = TypeVar("T")
 class WorkspaceClient:
     """Implements the port Workspace."""
 
-    def __init__(self, settings: WorkspaceSettings, arm_endpoint: str, credential: TokenCredential) -> None:
+    def __init__(self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential) -> None:
         self._base = arm_endpoint
         self._path = settings.resource_id.rstrip("/")
         self._credential = credential

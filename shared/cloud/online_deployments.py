@@ -16,7 +16,7 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from shared.cloud.targets import started
 from shared.errors import InDoubt, TargetRefused
 from shared.ports import NewDeployment
-from shared.settings import WorkspaceSettings
+from shared.settings import ArmResource
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -46,7 +46,7 @@ class _NoPolling(SansIOHTTPPolicy[Any, Any]):
 class OnlineDeployments:
     """The writing half of the port Workspace. Its client is made once, by whichever thread needs it first."""
 
-    def __init__(self, settings: WorkspaceSettings, arm_endpoint: str, credential: TokenCredential) -> None:
+    def __init__(self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential) -> None:
         self._settings = settings
         self._arm_endpoint = arm_endpoint
         self._credential = credential

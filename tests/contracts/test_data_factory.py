@@ -19,7 +19,7 @@ from shared.cloud.data_factory import DataFactoryClient
 from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 from shared.ports import DataFactory, RunStatus
 from shared.reactions import Job
-from shared.settings import FactorySettings
+from shared.settings import ArmResource
 from tests.fakes import FakeClock, FakeFactory, accept_then_lose, lose
 from tests.local.adf import ADF_FOLDER, GROUP, SCORE, STAMP, Credential, Served, activity, pipeline, served
 
@@ -123,7 +123,7 @@ def wire(listener: Served) -> Iterator[WireBench]:
     listener.data_factory.progress.set(ByHand())
     uris = {f"{job}EndpointUri": f"{listener.url}/diabetes-{job}/jobs" for job in ("prep", "score")}
     factory = listener.data_factory.create("adf", ADF_FOLDER, global_parameters=uris)
-    settings = FactorySettings(
+    settings = ArmResource(
         subscription_id=factory_id("adf").split("/")[2],
         resource_group=GROUP,
         name="adf",

@@ -26,7 +26,7 @@ from shared.models import Endpoint, ModelRef, Provisioning
 from shared.ports import NewDeployment, Workspace
 from shared.rollouts.smoke import Answer
 from shared.rules import Serving
-from shared.settings import WorkspaceSettings
+from shared.settings import ArmResource
 from tests.fakes import T0, FakeClock, FakeWorkspace
 
 SERVING = Serving(code="azureml:contract-serving:1", environment="azureml:contract-env:1")
@@ -125,7 +125,7 @@ class WireBench:
 
 @pytest.fixture
 def wire(cloud: LocalCloud, credential: Any, tmp_path: Path) -> Iterator[WireBench]:
-    settings = WorkspaceSettings(
+    settings = ArmResource(
         subscription_id=SUBSCRIPTION, resource_group=RESOURCE_GROUP, name=WORKSPACE, resource_id=workspace_id()
     )
     (tmp_path / "score.py").write_text("")
@@ -464,7 +464,7 @@ def test_an_identity_that_is_not_available_is_no_answer_of_the_model(cloud: Loca
         def get_token(self, *scopes: str, **options: Any) -> Any:
             raise ClientAuthenticationError("the identity endpoint is out")
 
-    settings = WorkspaceSettings(
+    settings = ArmResource(
         subscription_id=SUBSCRIPTION, resource_group=RESOURCE_GROUP, name=WORKSPACE, resource_id=workspace_id()
     )
     client = WorkspaceClient(settings, cloud.arm_url, Nobody())

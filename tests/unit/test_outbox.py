@@ -12,9 +12,9 @@ from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.notifications import Notification
 from shared.outbox import AT_ONCE, Outbox
 from shared.ports import RunStatus
+from tests.endpoint import RULES as ROLLOUT_RULES
+from tests.endpoint import candidate, with_live
 from tests.fakes import T0, FakeNotifier, landed
-from tests.unit.test_rollouts import RULES as ROLLOUT_RULES
-from tests.unit.test_rollouts import candidate, with_live
 from tests.world import RULES, World
 
 

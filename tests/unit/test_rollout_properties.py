@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from shared.errors import InDoubt, StorageUnavailable, TargetBusy, TargetUnavailable
 from shared.models import ModelRef
 from shared.rollouts.smoke import Answer
+from tests.endpoint import ENDPOINT, RULES, Died
 from tests.fakes import registered
-from tests.unit.test_rollouts import ENDPOINT, RULES, Died
 from tests.world import World
 
 CALLS = st.sampled_from(["get endpoint", "get model", "create deployment", "set traffic", "delete deployment", "score"])

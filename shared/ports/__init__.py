@@ -1,0 +1,51 @@
+"""What the engine needs of the outside. Implemented by shared.cloud, and by fakes in the tests."""
+
+from shared.ports.ledger import (
+    Clock,
+    Due,
+    DueTable,
+    LaneChange,
+    Lanes,
+    Permit,
+    Permits,
+    Recent,
+    RefusedEvent,
+    Resource,
+    Saved,
+    WakeUps,
+)
+from shared.ports.outside import (
+    DataFactory,
+    FileProperties,
+    Lake,
+    Manifests,
+    NewDeployment,
+    Notifier,
+    Run,
+    RunStatus,
+    Workspace,
+)
+
+__all__ = [
+    "Clock",
+    "DataFactory",
+    "Due",
+    "DueTable",
+    "FileProperties",
+    "Lake",
+    "LaneChange",
+    "Lanes",
+    "Manifests",
+    "NewDeployment",
+    "Notifier",
+    "Permit",
+    "Permits",
+    "Recent",
+    "RefusedEvent",
+    "Resource",
+    "Run",
+    "RunStatus",
+    "Saved",
+    "WakeUps",
+    "Workspace",
+]

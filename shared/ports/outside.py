@@ -1,0 +1,168 @@
+"""What is outside: manifests and files in storage, the factory, the workspace, and who wants to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from shared.lanes import TakenEvent
+from shared.models import Endpoint, ModelRef, ModelVersion
+from shared.notifications import Notification
+from shared.reactions import Job, Reaction
+from shared.rollouts.smoke import Answer
+from shared.rules import Serving
+
+
+class Manifests(Protocol):
+    def url(self, reaction_id: str) -> str: ...
+
+    def write(self, reaction: Reaction, events: Sequence[TakenEvent]) -> None:
+        """Writes the batch once; a manifest that exists stays as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileProperties:
+    etag: str
+    size: int
+
+
+class Lake(Protocol):
+    def properties(self, account: str, container: str, path: str) -> FileProperties | None:
+        """The present state of a file, which the event of a rename does not carry; None if the file is gone."""
+
+
+class RunStatus(StrEnum):
+    QUEUED = "Queued"
+    IN_PROGRESS = "InProgress"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELING = "Canceling"
+    CANCELLED = "Cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A pipeline run as the factory tells it."""
+
+    id: str
+    pipeline: str
+    status: RunStatus
+    parameters: dict[str, str]
+    started: datetime | None
+    message: str
+    rerun: bool = False
+    """Somebody started it again in the factory, with the first run's parameters: theirs, not our second start."""
+
+    @property
+    def stamp(self) -> tuple[str, str]:
+        """(reaction id, attempt) that the start carried; empty strings for a run that is not ours."""
+        if self.rerun:
+            return "", ""
+        return self.parameters.get("reaction_id", ""), self.parameters.get("attempt", "")
+
+
+class DataFactory(Protocol):
+    """One data factory.
+
+    Every method raises TargetBusy (429) or TargetRefused (another 4xx); the reading ones raise TargetUnavailable
+    where there was no usable answer.
+    """
+
+    name: str
+
+    def declared_parameters(self, pipeline: str) -> frozenset[str]: ...
+
+    def create_run(self, pipeline: str, parameters: dict[str, str]) -> str:
+        """Starts a run, and gives its id. One request, never repeated.
+
+        Raises:
+            InDoubt: the run may or may not have been started.
+        """
+
+    def run(self, run_id: str) -> Run | None: ...
+
+    def runs_updated(self, after: datetime, before: datetime, pipeline: str | None = None) -> list[Run]:
+        """All runs last updated between two times: every page."""
+
+    def cancel(self, run_id: str) -> None:
+        """Asks for the run's end. One that has ended stays as it is, and the factory may refuse."""
+
+    def jobs_of(self, run_id: str, after: datetime, before: datetime) -> tuple[Job, ...]:
+        """The jobs a run started by Web activities that began between two times, in the order they were started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDeployment:
+    """A deployment to be made on an online endpoint, without any traffic."""
+
+    endpoint: str
+    name: str
+    model: ModelRef
+    serving: Serving
+    tags: Mapping[str, str]
+
+
+class Workspace(Protocol):
+    """One machine learning workspace.
+
+    Every method raises TargetBusy (429, or 409: an update is under way) or TargetRefused (another 4xx); the reading
+    ones raise TargetUnavailable where there was no usable answer.
+    """
+
+    def endpoint(self, name: str) -> Endpoint | None: ...
+
+    def model(self, ref: ModelRef) -> ModelVersion | None: ...
+
+    def live_model(self, endpoint: str) -> ModelVersion | None:
+        """The model that the endpoint's most used deployment serves; None where nothing is live.
+
+        TargetRefused (404) where there is no such endpoint.
+        """
+
+    def create_deployment(self, wanted: NewDeployment) -> None:
+        """Asks for a deployment by its name, which makes asking twice the same as once.
+
+        Raises:
+            InDoubt: it may or may not have been accepted.
+        """
+
+    def set_traffic(self, endpoint: str, traffic: Mapping[str, int]) -> None:
+        """Asks for these shares, in per cent, and none for any other deployment.
+
+        Raises:
+            InDoubt: it may or may not have been accepted.
+        """
+
+    def delete_deployment(self, endpoint: str, deployment: str) -> None:
+        """Asks for its removal. One that is gone is no error.
+
+        Raises:
+            InDoubt: it may or may not have been accepted.
+        """
+
+    def failure(self, endpoint: str, deployment: str) -> str:
+        """Why a deployment could not be made: AML's own error, and the end of its log."""
+
+    def score(self, endpoint: Endpoint, deployment: str, request: str) -> Answer:
+        """Sends a scoring request to one deployment, whatever its traffic.
+
+        Raises:
+            TargetUnavailable: no answer came in time.
+        """
+
+
+class Notifier(Protocol):
+    def publish(self, notifications: Sequence[Notification]) -> None:
+        """Publishes them to whoever wants to know.
+
+        Raises:
+            TargetBusy, TargetUnavailable: not now; they are published later.
+            TargetRefused: never.
+        """
