@@ -135,7 +135,7 @@ class Rollout:
 
     Attributes:
         previous: the deployment that was live when the gate decided, and what it serves; None where nothing was live.
-        tries: smoke tests without a clear answer.
+        tries: smoke tests without a clear answer; later, removals that could not be asked for.
         promoted: since when all traffic goes to the new deployment.
         ends: where `removing` leads, and why.
     """

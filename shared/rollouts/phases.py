@@ -26,8 +26,9 @@ logger = logging.getLogger(__name__)
 _ALL: Final = 100
 _LISTED_WITHIN: Final = timedelta(minutes=1)
 """AML's list of an endpoint's deployments may lag behind what it has accepted."""
-_REMOVED_WITHIN: Final = timedelta(hours=1)
-"""What cannot be removed for so long (it may be locked) stays, and keeps the endpoint from nobody any more."""
+_REMOVALS: Final = 100
+"""What cannot be removed so often (it may be locked) stays, and keeps the endpoint from nobody any more."""
+_GONE_WITHIN: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +167,7 @@ class Phases:
             State.RUNNING,
             f"{action.model} is live: all traffic of {action.endpoint} goes to {seen.mine.name}",
             now,
-            rollout=replace(seen.rollout, phase=Phase.RETIRING, promoted=now),
+            rollout=replace(seen.rollout, phase=Phase.RETIRING, promoted=now, tries=0),
             next_look=now + action.keep_previous if seen.rollout.previous else None,
         )
         return self._steps.save(seen.step, live, tell=notifications.of_promotion(live))
@@ -194,22 +195,26 @@ class Phases:
         return self._delete(seen, mine, lambda left: self._removed(seen.step, seen.rollout, f"{why}; {left}"))
 
     def _delete(self, seen: _Seen, deployment: Deployment, refused: Callable[[str], Step]) -> Step:
-        reaction, now = seen.step.reaction, self._clock.now()
-        kept = seen.action.keep_previous if seen.rollout.phase is Phase.RETIRING else timedelta(0)
-        overdue = now >= reaction.changed + kept + _REMOVED_WITHIN
+        now = self._clock.now()
         if deployment.provisioning is Provisioning.DELETING:
-            if overdue:
-                return refused(f"{deployment.name} is still there after {_REMOVED_WITHIN}: see to it yourself")
+            kept = seen.action.keep_previous if seen.rollout.phase is Phase.RETIRING else timedelta(0)
+            if now >= seen.step.reaction.changed + kept + _GONE_WITHIN:
+                return refused(f"{deployment.name} is still there after {_GONE_WITHIN}: see to it yourself")
         elif now < seen.until:
             try:
                 self._workspace.delete_deployment(seen.endpoint.name, deployment.name)
             except TargetRefused as error:
                 return refused(f"{deployment.name} could not be removed: {error}")
             except TargetBusy as error:
-                if not overdue:
-                    raise
-                return refused(f"{deployment.name} could not be removed within {_REMOVED_WITHIN}: {error}")
+                return self._delete_again(seen, error, lambda why: refused(f"{deployment.name} {why}"))
         return self._steps.later(seen.step, SHORTLY)
+
+    def _delete_again(self, seen: _Seen, error: TargetBusy, refused: Callable[[str], Step]) -> Step:
+        again = replace(seen.rollout, tries=seen.rollout.tries + 1)
+        if again.tries >= _REMOVALS:
+            return refused(f"could not be removed, tried {again.tries} times: {error}")
+        tried = replace(seen.step.reaction, rollout=again)
+        return self._steps.later(replace(seen.step, reaction=tried), advised_wait(error))
 
     def _removed(self, step: Step, rollout: Rollout, why: str) -> Step:
         ends = rollout.ends or State.FAILED

@@ -51,7 +51,7 @@ class RolloutSteps:
 
     def give_up(self, step: Step, ends: State, why: str) -> Step:
         """Towards an end that is not the one hoped for: first what was made is removed."""
-        removing = replace(rollout_of(step.reaction), phase=Phase.REMOVING, ends=ends, why=why)
+        removing = replace(rollout_of(step.reaction), phase=Phase.REMOVING, ends=ends, why=why, tries=0)
         return self.move(step, removing, f"{why}; removing deployment {action_of(step.reaction).deployment}")
 
     def end(self, step: Step, state: State, why: str) -> Step:

@@ -89,7 +89,7 @@ def test_a_deployment_that_is_locked_keeps_the_endpoint_from_nobody(bad: bool) -
     made.settle(looks=500)
     assert made.states()[-1] == ("rolled-back" if bad else "succeeded")
     assert standing(made) == ([D1, D2], {D1: 100} if bad else {D2: 100})
-    assert "could not be removed within 1:00:00: 409 ScopeLocked" in made.reactions()[-1].reason
+    assert "could not be removed, tried 100 times: 409 ScopeLocked" in made.reactions()[-1].reason
     assert made.permits.held["endpoint:ep1"] == {}
 
 
@@ -99,6 +99,21 @@ def test_the_one_before_is_removed_after_a_lock_that_passes_however_long_it_was_
     candidate(made)
     made.settle()
     assert (made.states()[-1], standing(made)) == ("succeeded", ([D2], {D2: 100}))
+
+
+def test_a_removal_that_comes_late_and_meets_a_409_is_asked_for_again() -> None:
+    made = with_live()
+    made.workspace.answers = [answer(500, "raised")]
+
+    def hours_later() -> None:
+        del made.workspace.hooks["delete deployment"]
+        made.clock.advance(timedelta(hours=3))
+        raise TargetBusy("409")
+
+    made.workspace.hooks["delete deployment"] = hours_later
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("rolled-back", ([D1], {D1: 100}))
 
 
 def test_what_never_is_gone_keeps_the_endpoint_from_nobody() -> None:
