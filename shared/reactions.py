@@ -137,6 +137,7 @@ class Rollout:
         previous: the deployment that was live when the gate decided, and what it serves; None where nothing was live.
         tries: smoke tests without a clear answer; later, removals that could not be asked for.
         promoted: since when all traffic goes to the new deployment.
+        removal: since when a deployment is on its way out.
         ends: where `removing` leads, and why.
     """
 
@@ -145,6 +146,7 @@ class Rollout:
     previous_model: ModelRef | None = None
     tries: int = 0
     promoted: datetime | None = None
+    removal: datetime | None = None
     ends: State | None = None
     why: str = ""
 

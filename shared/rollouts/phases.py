@@ -195,26 +195,27 @@ class Phases:
         return self._delete(seen, mine, lambda left: self._removed(seen.step, seen.rollout, f"{why}; {left}"))
 
     def _delete(self, seen: _Seen, deployment: Deployment, refused: Callable[[str], Step]) -> Step:
-        now = self._clock.now()
-        if deployment.provisioning is Provisioning.DELETING:
-            kept = seen.action.keep_previous if seen.rollout.phase is Phase.RETIRING else timedelta(0)
-            if now >= seen.step.reaction.changed + kept + _GONE_WITHIN:
-                return refused(f"{deployment.name} is still there after {_GONE_WITHIN}: see to it yourself")
-        elif now < seen.until:
+        now, since = self._clock.now(), seen.rollout.removal
+        if deployment.provisioning is Provisioning.DELETING and since is not None and now >= since + _GONE_WITHIN:
+            return refused(f"{deployment.name} is still there after {_GONE_WITHIN}: see to it yourself")
+        if deployment.provisioning is not Provisioning.DELETING and now < seen.until:
             try:
                 self._workspace.delete_deployment(seen.endpoint.name, deployment.name)
             except TargetRefused as error:
                 return refused(f"{deployment.name} could not be removed: {error}")
             except TargetBusy as error:
                 return self._delete_again(seen, error, lambda why: refused(f"{deployment.name} {why}"))
-        return self._steps.later(seen.step, SHORTLY)
+        return self._later(seen, replace(seen.rollout, removal=since or now), SHORTLY)
 
     def _delete_again(self, seen: _Seen, error: TargetBusy, refused: Callable[[str], Step]) -> Step:
         again = replace(seen.rollout, tries=seen.rollout.tries + 1)
         if again.tries >= _REMOVALS:
             return refused(f"could not be removed, tried {again.tries} times: {error}")
-        tried = replace(seen.step.reaction, rollout=again)
-        return self._steps.later(replace(seen.step, reaction=tried), advised_wait(error))
+        return self._later(seen, again, advised_wait(error))
+
+    def _later(self, seen: _Seen, rollout: Rollout, wait: timedelta) -> Step:
+        """Looked at again after the wait, with something to remember and nothing to tell."""
+        return self._steps.later(replace(seen.step, reaction=replace(seen.step.reaction, rollout=rollout)), wait)
 
     def _removed(self, step: Step, rollout: Rollout, why: str) -> Step:
         ends = rollout.ends or State.FAILED
