@@ -14,7 +14,6 @@ from shared.rules import Collect, DeployModel, DriftDetectedTrigger, Revision, R
 
 IDENTITY_RETENTION: Final = timedelta(days=30)
 OLDER_RULES_WAIT: Final = timedelta(minutes=1)
-ASK_AGAIN: Final = timedelta(seconds=30)
 
 
 def decide(
@@ -51,8 +50,10 @@ def _busy(rule: Rule, head: Head | None, now: datetime) -> Wait | None:
 def _deploy(rule: Rule, action: DeployModel, lane: Lane, standing: Standing | None, now: datetime) -> Decision:
     busy = _busy(rule, lane.head, now)
     if standing is None:
-        return busy or Wait(until=now + ASK_AGAIN, reason="the workspace could not be asked about the models")
-    decision = candidates.judged(lane.pending, standing, action)
+        return busy or Wait(
+            until=now + candidates.ASK_AGAIN, reason="the workspace could not be asked about the models"
+        )
+    decision = candidates.judged(lane.pending, standing, action, now)
     # Only a start has to wait: what never will be deployed is skipped at once, and a rollout that goes on may give way.
     return busy if busy is not None and isinstance(decision, Start) else decision
 

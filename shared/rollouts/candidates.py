@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from shared.lanes import Decision, PendingEvent, Replace, Skip, SkipReason, Start, Wait
 from shared.models import ModelRef, ModelVersion
@@ -12,13 +13,17 @@ from shared.reactions import DeployAction, Reaction, State
 from shared.rollouts import gate
 from shared.rules import DeployModel
 
+ASK_AGAIN: Final = timedelta(seconds=30)
+KNOWN_WITHIN: Final = timedelta(minutes=5)
+"""A version that the workspace has announced and does not know after this long is gone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How things stand in the workspace, as far as a lane's events are concerned.
 
     Attributes:
-        versions: what is registered now, by event id; None for a version that is gone or archived.
+        versions: what is registered now, by event id; None for a version that the workspace does not know.
         live: what is live on the endpoint, and when that was registered, where that is known.
         rollout: when the version was registered whose rollout is running and may still be replaced.
     """
@@ -43,15 +48,15 @@ def replaceable(reaction: Reaction) -> datetime | None:
     return action.model_created if early else None
 
 
-def judged(pending: Sequence[PendingEvent], standing: Standing, action: DeployModel) -> Decision:
+def judged(pending: Sequence[PendingEvent], standing: Standing, action: DeployModel, now: datetime) -> Decision:
     """The newest version is next. The others wait for its end: if it is refused, their turn comes."""
-    skip = _skip(pending, standing)
+    skip = _skip(pending, standing, now)
     if skip is not None:
         return skip
-    newest, version = max(
-        ((event, found) for event in pending if (found := standing.versions.get(event.id)) is not None),
-        key=lambda pair: (pair[1].created, pair[0].accepted, pair[0].id),
-    )
+    known = [(event, found) for event in pending if (found := standing.versions.get(event.id)) is not None]
+    if not known:
+        return Wait(until=now + ASK_AGAIN, reason="the workspace does not know them yet")
+    newest, version = max(known, key=lambda pair: (pair[1].created, pair[0].accepted, pair[0].id))
     if standing.rollout is None:
         return Start(events=(newest,), reason=f"{version.ref} was registered at {version.created.isoformat()}")
     if version.created <= standing.rollout:
@@ -62,8 +67,8 @@ def judged(pending: Sequence[PendingEvent], standing: Standing, action: DeployMo
     return Replace(events=(newest,), reason=f"{version.ref} is newer and passes the gate ({verdict.reason})")
 
 
-def _skip(pending: Sequence[PendingEvent], standing: Standing) -> Skip | None:
-    found = {event.id: _never(standing.versions.get(event.id), standing) for event in pending}
+def _skip(pending: Sequence[PendingEvent], standing: Standing, now: datetime) -> Skip | None:
+    found = {event.id: _never(standing.versions.get(event.id), event, standing, now) for event in pending}
     for reason in SkipReason:
         events = tuple(event for event in pending if found[event.id] is reason)
         if events:
@@ -71,8 +76,11 @@ def _skip(pending: Sequence[PendingEvent], standing: Standing) -> Skip | None:
     return None
 
 
-def _never(version: ModelVersion | None, standing: Standing) -> SkipReason | None:
+def _never(version: ModelVersion | None, event: PendingEvent, standing: Standing, now: datetime) -> SkipReason | None:
     if version is None:
+        # The event may be quicker than what the workspace answers to everybody.
+        return SkipReason.MODEL_GONE if now >= event.accepted + KNOWN_WITHIN else None
+    if version.archived:
         return SkipReason.MODEL_GONE
     if version.ref == standing.live:
         return SkipReason.ALREADY_LIVE

@@ -53,5 +53,4 @@ def _ask(workspace: Workspace, action: DeployModel, lane: Lane, rollout: datetim
 
 
 def _registered(workspace: Workspace, event: ModelRegistered) -> ModelVersion | None:
-    found = workspace.model(ModelRef(name=event.name, version=event.version))
-    return found if found is not None and not found.archived else None
+    return workspace.model(ModelRef(name=event.name, version=event.version))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -145,11 +146,29 @@ def test_the_gate_reads_decimals_as_they_are_written() -> None:
     assert made.states()[-1] == "succeeded"
 
 
-def test_a_model_that_was_deleted_or_archived_meanwhile_is_skipped() -> None:
+def test_a_model_that_was_deleted_meanwhile_is_skipped() -> None:
     made = world()
     made.deliver(registered("clf", "1"))
     made.settle()
     assert (made.reactions(), skipped(made)) == ([], ["model-gone"])
+
+
+def test_a_model_that_was_archived_meanwhile_is_skipped_at_once() -> None:
+    made = world()
+    model = made.workspace.register("clf", "1")
+    made.workspace.models[V1] = replace(model, archived=True)
+    made.deliver(registered("clf", "1"))
+    assert (made.reactions(), skipped(made)) == ([], ["model-gone"])
+
+
+def test_an_event_that_is_quicker_than_the_workspace_waits_for_it() -> None:
+    made = world()
+    made.deliver(registered("clf", "1"))
+    made.clock.advance(MINUTE)
+    assert (made.reactions(), skipped(made)) == ([], [])
+    made.workspace.register("clf", "1")
+    made.settle()
+    assert (made.states(), standing(made)) == (["succeeded"], ([D1], {D1: 100}))
 
 
 def test_a_version_that_is_live_already_is_skipped() -> None:
