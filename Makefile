@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .relearn/venv/bin
 DATA ?=
 HOST ?= local
-WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help demo run test check clean setup setup-dev
@@ -19,7 +18,7 @@ run: setup  ## the cloud on your machine, until Ctrl-C (HOST=func runs the app i
 	@$(VENV)/python -m local run --host $(HOST)
 
 test: setup  ## every test: unit, contracts, scenarios, crashes, end to end
-	@$(VENV)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+	@$(VENV)/python -m pytest
 
 check: setup-dev  ## format, lint, types, direction of imports, rules file, ML wiring
 	@$(VENV)/ruff format --check .

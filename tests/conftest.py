@@ -23,13 +23,6 @@ def _misleading(name: str) -> bool:
     return upper.startswith(_OURS) or upper.endswith("_PROXY") or upper in _TRUST
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, a file's tests share one, with whatever their fixtures start."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> Iterator[None]:
     """No setting, credential or proxy of the developer's shell can change a result."""

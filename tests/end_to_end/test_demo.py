@@ -25,7 +25,7 @@ from tests.end_to_end.demos import Demo
 from tests.end_to_end.program import ROOT, Program
 from tests.local.adf import Credential
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480), pytest.mark.xdist_group("demos")]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
 BURST = 200
 
 

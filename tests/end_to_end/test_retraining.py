@@ -9,7 +9,7 @@ import pytest
 from tests.end_to_end.demos import REAL_DATA, Demo, TrappedDemo
 from tests.local.pages import must_be_a_good_page
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480), pytest.mark.xdist_group("demos")]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
 MODEL = "diabetes-classifier"
 TRAIN_STEPS = ["split", "train", "evaluate", "register"]
 needs_real_files = pytest.mark.skipif(

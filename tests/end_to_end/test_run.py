@@ -20,7 +20,7 @@ from local.service import storage_account_id
 from tests.end_to_end.program import ROOT, Program, descendants, processes
 from tests.local.waiting import eventually
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300), pytest.mark.xdist_group("demos")]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 START_SECONDS = 120.0
 REACTION_SECONDS = 90.0
 STOP_SECONDS = 20.0

@@ -17,7 +17,7 @@ from tests.end_to_end.demos import Demo, TrappedDemo
 from tests.end_to_end.trap import SECRET, Trap
 from tests.local.waiting import eventually
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480), pytest.mark.xdist_group("demos")]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
 
 # Connecting a UDP socket names an address and sends nothing. 192.0.2.0/24 is nobody's (RFC 5737).
 STRAY = """
