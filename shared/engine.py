@@ -149,7 +149,7 @@ class Engine:
         if head is not None and head.running is not None:
             before = self._reaction(lane.id, head.running)
             running = self._advance(Step(head=head, reaction=before), observed)
-            if running.reaction.final or running.reaction.rollout != before.rollout:
+            if running.reaction.final or running.reaction.phase is not before.phase:
                 # Read again: what came while it ran, and what is now to be told, is decided by what is saved now.
                 return False, None
         if head is not None and 0 < len(lane.pending) <= KNOWN_CHECK:

@@ -135,9 +135,8 @@ class Rollout:
 
     Attributes:
         previous: the deployment that was live when the gate decided, and what it serves; None where nothing was live.
-        tries: smoke tests without a clear answer; later, removals that could not be asked for.
+        tries: smoke tests without a clear answer; later, looks at what is being removed.
         promoted: since when all traffic goes to the new deployment.
-        removal: since when a deployment is on its way out.
         ends: where `removing` leads, and why.
     """
 
@@ -146,7 +145,6 @@ class Rollout:
     previous_model: ModelRef | None = None
     tries: int = 0
     promoted: datetime | None = None
-    removal: datetime | None = None
     ends: State | None = None
     why: str = ""
 
@@ -224,6 +222,11 @@ class Reaction:
     @property
     def seq(self) -> int:
         return int(self.id.rpartition("-")[2])
+
+    @property
+    def phase(self) -> Phase | None:
+        """How far its rollout is, if it is one that runs."""
+        return self.rollout.phase if self.rollout is not None else None
 
     @property
     def final(self) -> bool:

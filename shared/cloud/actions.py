@@ -104,8 +104,7 @@ def rollout_to_text(rollout: Rollout) -> str:
             "previous": rollout.previous,
             "previousModel": [previous.name, previous.version] if previous is not None else None,
             "tries": rollout.tries,
-            "promoted": _time_text(rollout.promoted),
-            "removal": _time_text(rollout.removal),
+            "promoted": rollout.promoted.isoformat() if rollout.promoted is not None else None,
             "ends": rollout.ends and str(rollout.ends),
             "why": rollout.why[:4000],  # as JSON it may take six times as much, and must fit into a property
         },
@@ -121,16 +120,7 @@ def rollout_from_text(text: str) -> Rollout:
         previous=values["previous"],
         previous_model=ModelRef(name=previous[0], version=previous[1]) if previous is not None else None,
         tries=values["tries"],
-        promoted=_time(values["promoted"]),
-        removal=_time(values["removal"]),
+        promoted=datetime.fromisoformat(values["promoted"]) if values["promoted"] is not None else None,
         ends=State(values["ends"]) if values["ends"] is not None else None,
         why=values["why"],
     )
-
-
-def _time_text(at: datetime | None) -> str | None:
-    return at.isoformat() if at is not None else None
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text is not None else None

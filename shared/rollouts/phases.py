@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 _ALL: Final = 100
 _LISTED_WITHIN: Final = timedelta(minutes=1)
 """AML's list of an endpoint's deployments may lag behind what it has accepted."""
-_REMOVALS: Final = 100
-"""What cannot be removed so often (it may be locked) stays, and keeps the endpoint from nobody any more."""
-_GONE_WITHIN: Final = timedelta(hours=1)
+_REMOVAL_LOOKS: Final = 200
+"""What is not gone by then (it may be locked) stays, and keeps the endpoint from nobody any more."""
+_QUICK_LOOKS: Final = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,27 +195,18 @@ class Phases:
         return self._delete(seen, mine, lambda left: self._removed(seen.step, seen.rollout, f"{why}; {left}"))
 
     def _delete(self, seen: _Seen, deployment: Deployment, refused: Callable[[str], Step]) -> Step:
-        now, since = self._clock.now(), seen.rollout.removal
-        if deployment.provisioning is Provisioning.DELETING and since is not None and now >= since + _GONE_WITHIN:
-            return refused(f"{deployment.name} is still there after {_GONE_WITHIN}: see to it yourself")
-        if deployment.provisioning is not Provisioning.DELETING and now < seen.until:
+        left, wait = "is still there", SHORTLY if seen.rollout.tries < _QUICK_LOOKS else PERMIT_WAIT
+        if deployment.provisioning is not Provisioning.DELETING and self._clock.now() < seen.until:
             try:
                 self._workspace.delete_deployment(seen.endpoint.name, deployment.name)
             except TargetRefused as error:
                 return refused(f"{deployment.name} could not be removed: {error}")
             except TargetBusy as error:
-                return self._delete_again(seen, error, lambda why: refused(f"{deployment.name} {why}"))
-        return self._later(seen, replace(seen.rollout, removal=since or now), SHORTLY)
-
-    def _delete_again(self, seen: _Seen, error: TargetBusy, refused: Callable[[str], Step]) -> Step:
+                left, wait = f"could not be removed: {error}", advised_wait(error)
         again = replace(seen.rollout, tries=seen.rollout.tries + 1)
-        if again.tries >= _REMOVALS:
-            return refused(f"could not be removed, tried {again.tries} times: {error}")
-        return self._later(seen, again, advised_wait(error))
-
-    def _later(self, seen: _Seen, rollout: Rollout, wait: timedelta) -> Step:
-        """Looked at again after the wait, with something to remember and nothing to tell."""
-        return self._steps.later(replace(seen.step, reaction=replace(seen.step.reaction, rollout=rollout)), wait)
+        if again.tries >= _REMOVAL_LOOKS:
+            return refused(f"{deployment.name} {left}, after {again.tries} looks: see to it yourself")
+        return self._steps.later(replace(seen.step, reaction=replace(seen.step.reaction, rollout=again)), wait)
 
     def _removed(self, step: Step, rollout: Rollout, why: str) -> Step:
         ends = rollout.ends or State.FAILED

@@ -305,7 +305,6 @@ ROLLOUT = Rollout(
     previous_model=ModelRef(name="clf", version="6"),
     tries=2,
     promoted=T0,
-    removal=T0 + timedelta(seconds=3),
     ends=State.ROLLED_BACK,
     why="ä said no",
 )

@@ -89,7 +89,7 @@ def test_a_deployment_that_is_locked_keeps_the_endpoint_from_nobody(bad: bool) -
     made.settle(looks=500)
     assert made.states()[-1] == ("rolled-back" if bad else "succeeded")
     assert standing(made) == ([D1, D2], {D1: 100} if bad else {D2: 100})
-    assert "could not be removed, tried 100 times: 409 ScopeLocked" in made.reactions()[-1].reason
+    assert "could not be removed: 409 ScopeLocked, after 200 looks" in made.reactions()[-1].reason
     assert made.permits.held["endpoint:ep1"] == {}
 
 
