@@ -16,7 +16,7 @@ from tests.scenarios.dying_rollouts import EXIT_CODE
 from tests.scenarios.serving import BETTER, RULES, Serving
 from tests.scenarios.stage import Stage
 
-pytestmark = [pytest.mark.cloud, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 _KEYS = re.compile(r"\(.*\)|-[0-9a-f]{4}$")  # rows and deployments of their own
 BROKEN = {"result": "no list"}
