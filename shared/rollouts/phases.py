@@ -81,13 +81,17 @@ class Phases:
         if mine is not None and mine.reaction == step.reaction.id:
             seen = _Seen(step=step, action=action, rollout=rollout, endpoint=endpoint, mine=mine, until=until)
             return self._phases[rollout.phase](seen)
-        accepted = step.reaction.accepted
-        if mine is None and accepted is not None and self._clock.now() < accepted + _LISTED_WITHIN:
+        if mine is None and self._may_be_listed_yet(step.reaction.accepted, rollout):
             return self._steps.later(step, SHORTLY)
         if rollout.phase is Phase.REMOVING:
             return self._removed(step, rollout, rollout.why)
         why = f"deployment {action.deployment} was removed or replaced by somebody"
         return self._steps.end(step, State.FAILED, why)
+
+    def _may_be_listed_yet(self, accepted: datetime | None, rollout: Rollout) -> bool:
+        """What has been seen once, or has been asked to go, is gone if it is not listed."""
+        unseen = rollout.phase in {Phase.CREATING, Phase.REMOVING} and rollout.tries == 0
+        return unseen and accepted is not None and self._clock.now() < accepted + _LISTED_WITHIN
 
     # --- towards live -------------------------------------------------------------------------------------------------
 

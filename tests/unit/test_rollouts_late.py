@@ -140,3 +140,14 @@ def test_a_workspace_that_is_too_busy_to_give_its_key_fails_no_model() -> None:
     candidate(made)
     made.settle()
     assert (made.states()[-1], standing(made)) == ("succeeded", ([D2], {D2: 100}))
+
+
+def test_what_has_been_seen_once_is_gone_when_it_is_not_listed() -> None:
+    made = with_live()
+    made.workspace.creation = made.workspace.deletion = timedelta(seconds=1)
+    made.workspace.answers = [answer(500, "raised")]
+    candidate(made)
+    began = made.clock.now()
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("rolled-back", ([D1], {D1: 100}))
+    assert made.clock.now() < began + timedelta(seconds=30)
