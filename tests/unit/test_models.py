@@ -95,6 +95,14 @@ def test_what_has_most_traffic_is_live(traffic: dict[str, int], expected: str | 
     assert (live.name if live is not None else None) == expected
 
 
+@pytest.mark.parametrize("name", ["green", "Green", "GREEN"])
+def test_a_deployments_name_counts_in_any_letter_case(name: str) -> None:
+    found = endpoint(green=30, blue=70).deployment(name)
+    assert found is not None
+    assert (found.name, endpoint(green=30, blue=70).share(name)) == ("Green", 30)
+    assert endpoint().deployment("gre") is None
+
+
 # --- the gate ---------------------------------------------------------------------------------------------------------
 
 FIGURES = st.decimals(0, 1, places=4)

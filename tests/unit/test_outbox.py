@@ -46,6 +46,7 @@ def test_a_second_start_is_told() -> None:
     world.factory.force("score", {"reaction_id": reaction.id, "attempt": "1", "batch": "b1"})
     for _ in range(3):
         world.look_when_due()
+    assert world.notifier.kinds == ["DuplicateStart"], "before the run has ended"
     world.factory.end_all()
     world.settle()
     assert world.notifier.kinds == ["DuplicateStart"]

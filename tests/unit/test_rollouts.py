@@ -250,6 +250,15 @@ def test_if_the_newer_of_two_is_refused_the_older_has_its_turn() -> None:
     assert standing(made) == ([D2], {D2: 100})
 
 
+def test_a_model_waits_for_the_end_of_the_cooldown() -> None:
+    made = with_live(RULES + "    limits: {cooldown: 2h}\n")
+    ended = made.clock.now()
+    candidate(made)
+    made.settle()
+    [_, second] = made.reactions()
+    assert second.created >= ended + timedelta(minutes=119)
+
+
 def test_an_older_version_does_not_replace_a_newer_one_that_is_being_made() -> None:
     made = with_live()
     candidate(made, "2")

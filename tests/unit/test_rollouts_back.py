@@ -23,6 +23,7 @@ from tests.endpoint import (
     answer,
     candidate,
     failing,
+    in_phase,
     standing,
     with_live,
     world,
@@ -127,6 +128,9 @@ def test_making_a_deployment_is_tried_again_where_the_rule_says_so() -> None:
     made.workspace.fails[D2] = "OutOfQuota"
     made.workspace.after["delete deployment"] = made.workspace.fails.clear
     candidate(made)
+    while made.reactions()[-1].attempt == 1:
+        assert made.look_when_due()
+    assert made.permits.held["endpoint:ep1"] == {}, "none is held while waiting"
     made.settle()
     reaction = made.reactions()[-1]
     assert (str(reaction.state), reaction.attempt, standing(made)) == ("succeeded", 2, ([D2], {D2: 100}))
@@ -138,6 +142,7 @@ def test_a_deployment_that_never_gets_ready_is_removed_after_the_timeout() -> No
     candidate(made)
     made.settle()
     assert (made.states()[-1], standing(made)) == ("timed-out", ([D1], {D1: 100}))
+    assert made.notifier.kinds == ["ReactionFailed"]
 
 
 def test_an_endpoint_in_a_failed_state_is_said_to_be_so() -> None:
@@ -244,6 +249,25 @@ def test_an_answer_that_is_lost_after_the_effect_changes_nothing(call: str) -> N
     made.settle()
     assert (made.states()[-1], standing(made)) == ("succeeded", ([D2], {D2: 100}))
     assert made.workspace.writes.count(f"create {D2}") == 1
+
+
+def test_traffic_that_cannot_be_moved_in_time_stays_and_the_candidate_goes() -> None:
+    made = with_live(RULES + "    timeout: 30m\n")
+    made.workspace.hooks["set traffic"] = failing(1000, TargetBusy("409"))
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("timed-out", ([D1], {D1: 100}))
+
+
+def test_a_workspace_is_left_alone_as_long_as_it_asks_for() -> None:
+    made = with_live()
+    made.workspace.hooks["set traffic"] = failing(1, TargetBusy("429", retry_after=timedelta(minutes=20)))
+    candidate(made)
+    while not in_phase(made, "traffic"):
+        assert made.look_when_due()
+    asked = made.clock.now()
+    made.settle()
+    assert (made.states()[-1], made.clock.now() >= asked + timedelta(minutes=20)) == ("succeeded", True)
 
 
 def test_a_refused_traffic_change_removes_the_candidate() -> None:

@@ -23,6 +23,7 @@ from tests.endpoint import (
     V1,
     V3,
     Died,
+    answer,
     candidate,
     failing,
     in_phase,
@@ -51,6 +52,8 @@ def test_two_rules_for_one_endpoint_take_turns() -> None:
     assert max(at_once) == 1
     other = deployment_name(ModelRef(name="other", version="1"))
     assert (made.states(), standing(made)) == (["succeeded"] * 3, ([other], {other: 100}))
+    told = [entry.reason for entry in made.lanes.history(waiting[0].id)]
+    assert sum("is held by reaction" in reason for reason in told) == 1, "said once, however long it waits"
 
 
 def test_a_permit_that_a_dead_process_left_behind_is_released() -> None:
@@ -252,3 +255,50 @@ def test_a_rollout_that_waits_for_its_next_attempt_and_died_before_it_let_go_hol
     while standing(made)[1] != {other: 100}:
         assert made.look_when_due()
     assert made.clock.now() < began + timedelta(minutes=30)
+
+
+# --- what somebody does by hand ---------------------------------------------------------------------------------------
+
+
+def test_traffic_that_somebody_gives_back_keeps_the_one_before() -> None:
+    made = with_live()
+    candidate(made)
+    while not in_phase(made, "retiring"):
+        assert made.look_when_due()
+    made.workspace.traffic[ENDPOINT] = {D1: 100}
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("succeeded", ([D1, D2], {D1: 100}))
+    assert f"{D1} has traffic again and stays" in made.reactions()[-1].reason
+
+
+def test_what_failed_and_has_got_some_traffic_stays() -> None:
+    made = with_live()
+    made.workspace.answers = [answer(500, "raised")]
+    made.workspace.hooks["score"] = lambda: made.workspace.traffic.update({ENDPOINT: {D1: 90, D2: 10}})
+    candidate(made)
+    made.settle()
+    assert (made.states()[-1], standing(made)) == ("rolled-back", ([D1, D2], {D1: 90, D2: 10}))
+    assert f"{D2} has traffic and stays" in made.reactions()[-1].reason
+
+
+def test_a_deployment_that_somebody_put_in_place_of_ours_is_left_alone() -> None:
+    made = with_live()
+    candidate(made)
+    made.workspace.serve(ENDPOINT, D2, V3, share=0)
+    made.settle()
+    assert (made.states()[-1], made.workspace.writes) == ("failed", [f"create {D2}"])
+    assert "was removed or replaced by somebody" in made.reactions()[-1].reason
+
+
+def test_where_a_model_is_live_is_told_with_its_share() -> None:
+    made = with_live(RULES.replace("keep-previous: 10s", "keep-previous: 7m"))
+    candidate(made)
+    while not in_phase(made, "retiring"):
+        assert made.look_when_due()
+    told = [made.queries.model("clf", version) for version in ("1", "2")]
+    live = [model["lineage"]["live_on"] for model in told if model is not None]  # type: ignore[index]
+    first, second = (reaction.id for reaction in made.reactions())
+    assert live == [
+        [{"endpoint": ENDPOINT, "deployment": D1, "traffic": 0, "reaction": first}],
+        [{"endpoint": ENDPOINT, "deployment": D2, "traffic": 100, "reaction": second}],
+    ]
