@@ -162,14 +162,25 @@ def test_a_failed_smoke_test_leaves_production_untouched(serving: Serving, kind:
     assert changed == [], "the endpoint itself was never changed"
 
 
-def test_a_deployment_that_fails_ends_with_amls_error(serving: Serving) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "OutOfQuota: 0 of 4 cores left in westeurope",
+        # In AML a model that raises in init() is a deployment that cannot be made: its server never gets healthy. (With
+        # the real inference server: tests/local/test_machine_learning_serving.py.)
+        "ResourceNotReady: User container has crashed or terminated: init() raised RuntimeError: no such column",
+    ],
+    ids=["no quota", "raises in init"],
+)
+def test_a_deployment_that_fails_ends_with_amls_error(serving: Serving, said: str) -> None:
     serving.first_goes_live()
-    serving.goes(creations=Immediately(Outcome.FAILED, "OutOfQuota: 0 of 4 cores left in westeurope"))
+    serving.goes(creations=Immediately(Outcome.FAILED, said))
     serving.stage.deliver(serving.register("2", BETTER))
     serving.settle()
     assert serving.last()["state"] == "failed"
-    assert "0 of 4 cores left in westeurope" in serving.last()["reason"]
+    assert said.partition(": ")[2] in serving.last()["reason"]
     assert serving.standing() == (["1"], {"1": 100})
+    assert serving.workspace.requests.writes(f"{serving.endpoint}/score") == []
 
 
 def test_a_deployment_that_is_not_ours_is_never_put(serving: Serving) -> None:
