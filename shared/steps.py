@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from shared import notifications, telemetry
-from shared.errors import TargetBusy
+from shared.errors import Stale, TargetBusy
 from shared.lanes import Head
 from shared.notifications import Notification
-from shared.ports import Clock, LaneChange, Lanes, Recent, Run, Saved
-from shared.reactions import Reaction, State, entry_of
+from shared.ports import Clock, LaneChange, Lanes, Permits, Recent, Run, Saved
+from shared.reactions import Intent, Reaction, State, entry_of
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,63 @@ class Steps:
         final = step.reaction.moved_to(state, why, now)
         head = replace(step.head, running=None, ended=now)
         return self.save(replace(step, head=head), final, head=True, tell=notifications.of_end(final))
+
+
+class HeldSteps(ABC):
+    """Steps of reactions that hold a permit, each saved before the next. None is held while waiting, or after the end.
+
+    What a reaction holds is told by each kind of action.
+    """
+
+    def __init__(self, *, permits: Permits, clock: Clock, steps: Steps) -> None:
+        self._permits = permits
+        self._clock = clock
+        self._steps = steps
+
+    @abstractmethod
+    def resource_of(self, reaction: Reaction) -> str:
+        """What only so many reactions at a time may hold."""
+
+    def save(
+        self, step: Step, reaction: Reaction, *, history: bool = True, tell: tuple[Notification, ...] = ()
+    ) -> Step:
+        return self._steps.save(step, reaction, history=history, tell=tell)
+
+    def later(self, step: Step, wait: timedelta) -> Step:
+        """Nothing to tell; looked at again after the wait."""
+        return self.save(step, replace(step.reaction, next_look=self._clock.now() + wait), history=False)
+
+    def wait(self, step: Step, why: str, wait: timedelta) -> Step:
+        """Still pending. Why is said once, however long it takes."""
+        if step.reaction.state is State.PENDING and step.reaction.reason == why:
+            return self.later(step, wait)
+        now = self._clock.now()
+        waiting = step.reaction.moved_to(State.PENDING, why, now, intent=None, rollout=None, next_look=now + wait)
+        return self.save(step, waiting)
+
+    def try_again(self, step: Step, why: str) -> Step:
+        """The next attempt, after its back-off; or the end, where that was the last."""
+        again = next_attempt(step.reaction, why, self._clock.now())
+        return self.end(step, State.FAILED, why) if again is None else self.released(self.save(step, again))
+
+    def end(self, step: Step, state: State, why: str) -> Step:
+        return self.released(self._steps.end(step, state, why))
+
+    def released(self, step: Step) -> Step:
+        """The same step, and the permit let go."""
+        self._permits.release(self.resource_of(step.reaction), step.reaction.id)
+        return step
+
+
+def intent_in_time(reaction: Reaction, now: datetime) -> Intent:
+    """The intent that a call may act on now.
+
+    Raises:
+        Stale: there is none, or its time is over and somebody else may act by now.
+    """
+    if reaction.intent is None or now >= reaction.intent.deadline:
+        raise Stale(f"reaction {reaction.id}: this process was held up past the deadline of its intent")
+    return reaction.intent
 
 
 def advised_wait(error: Exception) -> timedelta:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from shared.errors import InDoubt, Stale, TargetBusy, TargetRefused, TargetUnavailable
+from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import REACTION_TAG, Deployment, Endpoint, ModelVersion, Provisioning
 from shared.ports import Clock, Lanes, NewDeployment, Permit, Permits, Workspace
 from shared.reactions import DeployAction, Intent, Phase, Reaction, Rollout, State
 from shared.rollouts import gate
 from shared.rollouts.phases import Phases
-from shared.rollouts.saving import PERMIT_WAIT, SHORTLY, RolloutSteps, action_of, no_endpoint, resource_of, rollout_of
-from shared.steps import CALL_DEADLINE, Observed, Step, Steps, advised_wait
+from shared.rollouts.saving import PERMIT_WAIT, SHORTLY, RolloutSteps, action_of, no_endpoint, rollout_of
+from shared.steps import CALL_DEADLINE, Observed, Step, Steps, advised_wait, intent_in_time
 
 
 class Rollouts:
@@ -75,7 +75,7 @@ class Rollouts:
 
     def _acquire(self, reaction: Reaction) -> str | None:
         """Who holds the endpoint, if it is not this reaction. A permit that a dead process left behind is released."""
-        resource = resource_of(reaction)
+        resource = self._steps.resource_of(reaction)
         permit = Permit(reaction_id=reaction.id, since=self._clock.now(), attempt=reaction.attempt)
         while True:
             others = self._permits.acquire(resource, permit, limit=1)
@@ -165,8 +165,7 @@ class Rollouts:
         if found is not None and found.reaction is None:
             why = f"there is a deployment {found.name} that Relearn did not make: it is left alone; rename or remove it"
             return self._steps.end(step, State.FAILED, why)
-        if reaction.intent is None or self._clock.now() >= reaction.intent.deadline:
-            raise Stale(f"reaction {reaction.id}: this process was held up past the deadline of its intent")
+        intent = intent_in_time(reaction, self._clock.now())
         if found is not None and found.reaction == reaction.id:
             return self._accepted(step, f"deployment {found.name} adopted: it carries our tag")
         try:
@@ -175,7 +174,7 @@ class Rollouts:
             return self._steps.end(step, State.FAILED, f"the workspace refused deployment {action.deployment}: {error}")
         except (TargetBusy, InDoubt, TargetUnavailable) as error:
             wait = advised_wait(error) if isinstance(error, TargetBusy) else SHORTLY
-            if isinstance(error, TargetBusy) and reaction.intent.posted == 1:
+            if isinstance(error, TargetBusy) and intent.posted == 1:
                 return self._steps.postpone(step, f"the workspace cannot take it now: {error}", wait)
             # An earlier start may have had its effect, and be what the workspace is busy with: the endpoint stays held.
             now = self._clock.now()

@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.errors import InDoubt, Stale, TargetBusy, TargetRefused, TargetUnavailable
+from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 from shared.ports import Clock, DataFactory, Lanes, Manifests, Permit, Permits, Workspace
 from shared.reactions import Intent, PipelineAction, State
 from shared.runs.saving import QUERY_PADDING, RunSteps, action_of, oldest_first, stamp_of
-from shared.steps import CALL_DEADLINE, Observed, Step, advised_wait
+from shared.steps import CALL_DEADLINE, Observed, Step, advised_wait, intent_in_time
 
 DOUBT_QUERIES: Final = tuple(timedelta(seconds=s) for s in (0, 15, 45, 120))
 """When, after doubt arose, the factory is asked for a run with our stamp; then the start is sent again."""
@@ -95,26 +95,19 @@ class Starting:
         except TargetRefused as error:
             return self._steps.end(step, State.FAILED, f"the live model cannot be asked for: {error}")
         except (TargetBusy, TargetUnavailable) as error:
-            return self._wait_for_live(step, f"the live model cannot be asked for: {error}", advised_wait(error))
+            return self._steps.wait(step, f"the live model cannot be asked for: {error}", advised_wait(error))
         missing = [name for name, model in found.items() if model is None]
         if missing:
-            return self._wait_for_live(step, f"no model is live on endpoint {', '.join(missing)} yet", NOT_LIVE_WAIT)
+            return self._steps.wait(step, f"no model is live on endpoint {', '.join(missing)} yet", NOT_LIVE_WAIT)
         live = {name: model for name, model in found.items() if model is not None}
         told = ", ".join(f"{model.ref} is live on {name}" for name, model in live.items())
         settled = action.with_live({name: model.asset for name, model in live.items()})
         return self._steps.save(step, reaction.moved_to(State.PENDING, told, now, action=settled, next_look=None))
 
-    def _wait_for_live(self, step: Step, why: str, wait: timedelta) -> Step:
-        reaction, now = step.reaction, self._clock.now()
-        if reaction.reason == why:  # said once, however often it is asked
-            return self._steps.save(step, replace(reaction, next_look=now + wait), history=False)
-        return self._steps.save(step, reaction.moved_to(State.PENDING, why, now, next_look=now + wait))
-
     def _post(self, step: Step) -> Step:
         reaction = step.reaction
         action = action_of(reaction)
-        if reaction.intent is None or self._clock.now() >= reaction.intent.deadline:
-            raise Stale(f"reaction {reaction.id}: this process was held up past the deadline of its intent")
+        intent_in_time(reaction, self._clock.now())
         stamp = {"reaction_id": reaction.id, "attempt": str(reaction.attempt)}
         try:
             run_id = self._factory.create_run(action.pipeline, {**action.parameters, **stamp})

@@ -33,7 +33,7 @@ class Watching:
             try:
                 run = self._factory.run(reaction.run_id)
             except (TargetBusy, TargetUnavailable, TargetRefused) as error:
-                return self._steps.save(step, replace(reaction, next_look=now + advised_wait(error)), history=False)
+                return self._steps.later(step, advised_wait(error))
         if run is not None and run.status.final:
             return self._ended(step, run)
         return self._time_out(step) if overdue else step
@@ -54,8 +54,7 @@ class Watching:
             try:
                 self._factory.cancel(reaction.run_id)
             except (TargetBusy, TargetUnavailable) as error:
-                waiting = replace(reaction, next_look=self._clock.now() + advised_wait(error))
-                return self._steps.save(step, waiting, history=False)
+                return self._steps.later(step, advised_wait(error))
             except TargetRefused as error:
                 cancelled = f"not cancelled, the factory refused: {error}"
             step = self._with_jobs(step, reaction.run_id)
