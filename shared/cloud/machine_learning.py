@@ -218,7 +218,7 @@ def _deployment(found: Json, workspace: str) -> Deployment:
         name=str(found["name"]),
         model=_served(str(properties.get("model") or ""), workspace),
         provisioning=_provisioning(properties),
-        tags={str(k): str(v) for k, v in (found.get("tags") or {}).items()},
+        tags=_texts(found.get("tags")),
     )
 
 
@@ -241,6 +241,10 @@ def _model(ref: ModelRef, asset: str, found: Json) -> ModelVersion:
         created=datetime.fromisoformat(str(found["systemData"]["createdAt"])),
         asset=asset,
         archived=bool(properties.get("isArchived")),
-        tags={str(k): str(v) for k, v in (properties.get("tags") or {}).items()},
-        properties={str(k): str(v) for k, v in (properties.get("properties") or {}).items()},
+        tags=_texts(properties.get("tags")),
+        properties=_texts(properties.get("properties")),
     )
+
+
+def _texts(found: Json | None) -> dict[str, str]:
+    return {str(name): str(value) for name, value in (found or {}).items()}

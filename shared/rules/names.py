@@ -36,11 +36,8 @@ def endpoint(name: str) -> str:
     Raises:
         ValueError: with what is wrong with it.
     """
-    if not re.fullmatch(ENDPOINT, name):
-        raise ValueError(
-            f"{name!r} is not the name of an endpoint: 3 to 32 letters, digits and single hyphens, a letter first"
-        )
-    return name
+    wanted = "the name of an endpoint: 3 to 32 letters, digits and single hyphens, a letter first"
+    return _matching(ENDPOINT, name, wanted)
 
 
 def script(name: str) -> str:
@@ -49,9 +46,7 @@ def script(name: str) -> str:
     Raises:
         ValueError: with what is wrong with it.
     """
-    if not re.fullmatch(SCRIPT, name):
-        raise ValueError(f"{name!r} is not the name of a .py file within the code")
-    return name
+    return _matching(SCRIPT, name, "the name of a .py file within the code")
 
 
 def instance_type(name: str) -> str:
@@ -60,9 +55,7 @@ def instance_type(name: str) -> str:
     Raises:
         ValueError: with what is wrong with it.
     """
-    if not re.fullmatch(INSTANCE_TYPE, name):
-        raise ValueError(f"{name!r} is not a kind of machine, such as Standard_DS3_v2")
-    return name
+    return _matching(INSTANCE_TYPE, name, "a kind of machine, such as Standard_DS3_v2")
 
 
 def code(text: str) -> str:
@@ -81,6 +74,12 @@ def environment(text: str) -> str:
         ValueError: with what is wrong with it.
     """
     return _asset(text, "environments")
+
+
+def _matching(pattern: str, name: str, wanted: str) -> str:
+    if not re.fullmatch(pattern, name):
+        raise ValueError(f"{name!r} is not {wanted}")
+    return name
 
 
 def _asset(text: str, collection: str) -> str:
