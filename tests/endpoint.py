@@ -68,10 +68,6 @@ def skipped(made: World) -> list[str]:
     return [str(t.skipped) for p in made.lanes.partitions.values() for t in p.taken.values() if t.skipped]
 
 
-class Died(Exception):
-    pass
-
-
 def answer(status: int = 200, body: str = '{"result": [0, 1, 0]}', deployment: str | None = None) -> Answer:
     return Answer(status=status, deployment=deployment, body=body, seconds=0.1)
 

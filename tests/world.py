@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from shared.engine import Engine
+from shared.errors import StorageUnavailable
 from shared.events import DriftDetected, FileLanded, ModelRegistered
 from shared.intake import Intake
 from shared.looks import Scheduler
@@ -48,6 +50,10 @@ DECLARED = frozenset({"reaction_id", "attempt", "batch", "files"})
 
 def rules_of(text: str, modified: datetime = T0) -> Rules:
     return rules_file.load(text, file="reactions.yaml", settings={}, modified=modified, folder=ROOT)
+
+
+class Died(BaseException):
+    """The process is gone: nothing after this call happens in it."""
 
 
 @dataclass
@@ -124,6 +130,33 @@ class World:
         self.clock.advance_to(rows[0].at)
         self.engine.look(rows[0].key)
         return True
+
+    def break_call(self, calls: int, *, die: bool) -> None:
+        """So many calls of the storage from now, the process dies, or the storage cannot be had."""
+        at = self.storage.calls + calls
+
+        def broken(number: int, _what: str) -> None:
+            if number == at:
+                raise Died if die else StorageUnavailable("down for a moment")
+
+        self.storage.before_call = broken
+
+    def nothing_breaks(self) -> None:
+        self.storage.before_call = lambda _number, _what: None
+
+    def survive(self, act: Callable[[], object], tries: int = 5) -> None:
+        """A delivery that is not acknowledged comes again; a look that failed is made again."""
+        for _ in range(tries):
+            try:
+                act()
+            except Died:
+                self.nothing_breaks()
+                self.restart()
+            except StorageUnavailable:
+                self.nothing_breaks()
+            else:
+                return
+        raise AssertionError("nothing was broken any more, and still it failed")
 
     def settle(self, looks: int = 200, within: timedelta = timedelta(days=2)) -> None:
         """Lets time pass, from one due look to the next, until nothing is due."""

@@ -14,8 +14,7 @@ from shared.lanes import Lane, lane_id
 from shared.looks import lane_key
 from shared.ports import FileProperties, Run, RunStatus
 from tests.fakes import T0, delivery, landed
-from tests.unit.test_start_or_adopt import Died
-from tests.world import RULES, World
+from tests.world import RULES, Died, World
 
 WINDOW = RULES.replace('{by: "{batch}"}', '{by: "{batch}", quiet: 30s, max-wait: 10m}').replace(
     'with: {batch: "{batch}"}', 'with: {batch: "{batch}", files: "{manifest}"}'
@@ -274,7 +273,7 @@ def test_what_waits_for_a_run_does_not_wait_for_its_timeout(broken: str, rules: 
                 world.engine.look("factory:adf")
             except StorageUnavailable:
                 world.restart()
-        world.storage.before_call = lambda _number, _what: None
+        world.nothing_breaks()
         for _ in range(10):
             world.clock.advance(MINUTE)
             world.scheduler.sweep()
@@ -321,7 +320,7 @@ def dying_in_the_claim(world: World) -> None:
     world.storage.before_call = die
     with pytest.raises(Died):
         world.look_when_due()
-    world.storage.before_call = lambda _number, _what: None
+    world.nothing_breaks()
     world.restart()
 
 

@@ -9,10 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from shared.errors import StorageUnavailable
 from shared.ports import RunStatus
 from tests.fakes import accept_then_lose, landed, lose
-from tests.unit.test_start_or_adopt import Died
 from tests.world import RULES, World
 
 COLLECT = st.sampled_from(
@@ -47,32 +45,12 @@ class Deliveries(RuleBasedStateMachine):
     def deliver(self, batch: str, file: int, version: int, times: int) -> None:
         event = landed(f"in/{batch}/{file}.csv", etag=f"0x{version}", time=self.world.clock.now())
         for _ in range(times):
-            self._survive(lambda: self.world.deliver(event))
+            self.world.survive(lambda: self.world.deliver(event))
         self.accepted.add((event.path, event.etag or ""))
-
-    def _survive(self, act: object, tries: int = 5) -> None:
-        """A delivery that is not acknowledged comes again; a look that failed is made again."""
-        for _ in range(tries):
-            try:
-                act()  # type: ignore[operator]
-            except Died:
-                self.world.storage.before_call = lambda _n, _w: None
-                self.world.restart()
-            except StorageUnavailable:
-                self.world.storage.before_call = lambda _n, _w: None
-            else:
-                return
-        raise AssertionError("nothing was broken any more, and still it failed")
 
     @rule(calls=st.integers(1, 25), die=st.booleans())
     def next_call_breaks(self, calls: int, die: bool) -> None:
-        at = self.world.storage.calls + calls
-
-        def broken(number: int, _what: str) -> None:
-            if number == at:
-                raise Died if die else StorageUnavailable("down for a moment")
-
-        self.world.storage.before_call = broken
+        self.world.break_call(calls, die=die)
 
     @rule(kind=st.sampled_from(["lose", "accept and lose", "well"]))
     def the_factory_answers(self, kind: str) -> None:
@@ -86,11 +64,11 @@ class Deliveries(RuleBasedStateMachine):
     @rule(looks=st.integers(1, 6))
     def looks_are_made(self, looks: int) -> None:
         for _ in range(looks):
-            self._survive(lambda: self.world.look_when_due(timedelta(0)))
+            self.world.survive(lambda: self.world.look_when_due(timedelta(0)))
 
     @rule()
     def the_sweep_runs(self) -> None:
-        self._survive(self.world.scheduler.sweep)
+        self.world.survive(self.world.scheduler.sweep)
 
     @rule(status=st.sampled_from([RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]))
     def runs_end(self, status: RunStatus) -> None:
@@ -116,7 +94,7 @@ class Deliveries(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
-        world.storage.before_call = lambda _n, _w: None
+        world.nothing_breaks()
         world.factory.on_start = lambda accept: accept()
         for _ in range(600):
             world.factory.end_all()

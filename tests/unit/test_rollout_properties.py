@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from shared.errors import InDoubt, StorageUnavailable, TargetBusy, TargetUnavailable
+from shared.errors import InDoubt, TargetBusy, TargetUnavailable
 from shared.models import ModelRef
 from shared.rollouts.smoke import Answer
-from tests.endpoint import ENDPOINT, RULES, Died
+from tests.endpoint import ENDPOINT, RULES
 from tests.fakes import registered
 from tests.world import World
 
@@ -47,7 +47,7 @@ class Registrations(RuleBasedStateMachine):
             self.workspace.register("clf", ref.version, created, Accuracy=accuracy, **compared)
         event = registered("clf", ref.version, time=self.world.clock.now())
         for _ in range(times):
-            self._survive(lambda: self.world.deliver(event))
+            self.world.survive(lambda: self.world.deliver(event))
 
     def _live(self) -> ModelRef | None:
         traffic = self.workspace.traffic.get(ENDPOINT, {})
@@ -55,28 +55,9 @@ class Registrations(RuleBasedStateMachine):
         served = [name for name, share in traffic.items() if share]
         return there[served[0]].deployment.model if served else None
 
-    def _survive(self, act: object, tries: int = 5) -> None:
-        for _ in range(tries):
-            try:
-                act()  # type: ignore[operator]
-            except Died:
-                self.world.storage.before_call = lambda _n, _w: None
-                self.world.restart()
-            except StorageUnavailable:
-                self.world.storage.before_call = lambda _n, _w: None
-            else:
-                return
-        raise AssertionError("nothing was broken any more, and still it failed")
-
     @rule(calls=st.integers(1, 40), die=st.booleans())
     def next_call_breaks(self, calls: int, die: bool) -> None:
-        at = self.world.storage.calls + calls
-
-        def broken(number: int, _what: str) -> None:
-            if number == at:
-                raise Died if die else StorageUnavailable("down for a moment")
-
-        self.world.storage.before_call = broken
+        self.world.break_call(calls, die=die)
 
     @rule(call=CALLS, busy=st.booleans(), after=st.booleans())
     def the_workspace_has_a_bad_moment(self, call: str, busy: bool, after: bool) -> None:
@@ -109,11 +90,11 @@ class Registrations(RuleBasedStateMachine):
     @rule(looks=st.integers(1, 12))
     def looks_are_made(self, looks: int) -> None:
         for _ in range(looks):
-            self._survive(lambda: self.world.look_when_due(timedelta(minutes=1)))
+            self.world.survive(lambda: self.world.look_when_due(timedelta(minutes=1)))
 
     @rule()
     def the_sweep_runs(self) -> None:
-        self._survive(self.world.scheduler.sweep)
+        self.world.survive(self.world.scheduler.sweep)
 
     @invariant()
     def the_traffic_is_whole_and_goes_to_what_is_there(self) -> None:
@@ -146,7 +127,7 @@ class Registrations(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
-        self.world.storage.before_call = lambda _n, _w: None
+        self.world.nothing_breaks()
         self.workspace.hooks.clear()
         self.workspace.after.clear()
         self.workspace.answers.clear()

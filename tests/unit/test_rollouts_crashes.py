@@ -8,9 +8,9 @@ import pytest
 
 from shared.errors import StorageUnavailable
 from shared.looks import lane_key
-from tests.endpoint import D1, D2, D3, GOOD, Died, answer, candidate, standing, with_live
+from tests.endpoint import D1, D2, D3, GOOD, answer, candidate, standing, with_live
 from tests.fakes import registered
-from tests.world import World
+from tests.world import Died, World
 
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ def test_death_before_every_call_leaves_one_rollout_and_a_defined_split(kind: st
         try:
             story(made)
         except (Died, StorageUnavailable):
-            made.storage.before_call = lambda _number, _what: None
+            made.nothing_breaks()
             made.restart()
             if made.workspace.answers == [] and kind == "bad answer":
                 made.workspace.answers = [answer(500, "raised")]  # the model raises whenever it is asked
@@ -95,7 +95,7 @@ def test_another_process_that_looks_before_every_call_changes_nothing(kind: str)
 
         def before_call(number: int, _what: str, k: int = k, first: int = first, made: World = made) -> None:
             if number == first + k:
-                made.storage.before_call = lambda _number, _what: None
+                made.nothing_breaks()
                 for _ in range(3):
                     for lane in list(made.lanes.partitions):
                         made.engine.look_at_lane(lane, made.due.rows.get(lane_key(lane)))

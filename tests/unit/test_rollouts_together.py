@@ -22,7 +22,6 @@ from tests.endpoint import (
     TWO_RULES,
     V1,
     V3,
-    Died,
     answer,
     candidate,
     failing,
@@ -32,7 +31,7 @@ from tests.endpoint import (
     world,
 )
 from tests.fakes import T0, registered
-from tests.world import World
+from tests.world import Died, World
 
 # --- one writer per endpoint ------------------------------------------------------------------------------------------
 
@@ -246,7 +245,7 @@ def test_a_rollout_that_waits_for_its_next_attempt_and_died_before_it_let_go_hol
     made.storage.before_call = dies
     with pytest.raises(Died):
         made.settle()
-    made.storage.before_call = lambda _number, _what: None
+    made.nothing_breaks()
     made.restart()
     began = made.clock.now()
     made.workspace.register("other", "1")

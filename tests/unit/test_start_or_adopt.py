@@ -11,17 +11,13 @@ import pytest
 from shared.errors import StorageUnavailable, TargetBusy, TargetRefused
 from shared.ports import RunStatus
 from tests.fakes import T0, accept_then_lose, landed, lose
-from tests.world import RULES, World
+from tests.world import RULES, Died, World
 
 MINUTE = timedelta(minutes=1)
 
 
 def well(accept: Callable[[], str]) -> str:
     return accept()
-
-
-class Died(BaseException):
-    """The process is gone: nothing after this call happens in it."""
 
 
 def die_at(what: str, occurrence: int = 1) -> Callable[[int, str], None]:
@@ -40,7 +36,7 @@ def dead_then_restarted(world: World, what: str, occurrence: int = 1) -> None:
     world.storage.before_call = die_at(what, occurrence)
     with pytest.raises(Died):
         world.deliver(landed("in/b1/a.csv"))
-    world.storage.before_call = lambda _number, _what: None
+    world.nothing_breaks()
     world.restart()
 
 
@@ -294,7 +290,7 @@ def test_a_process_that_was_held_up_past_its_intents_deadline_does_not_start() -
     world.deliver(landed("in/b1/a.csv"))
     assert world.states() == ["starting"]
     assert world.factory.started == []
-    world.storage.before_call = lambda _number, _what: None
+    world.nothing_breaks()
     ended_once(world)
     assert len(world.factory.started) == 1
 
@@ -387,7 +383,7 @@ def test_lost_storage_after_the_start_is_no_second_start() -> None:
     world.storage.before_call = fail_after_start
     with pytest.raises(StorageUnavailable):
         world.deliver(landed("in/b1/a.csv"))
-    world.storage.before_call = lambda _number, _what: None
+    world.nothing_breaks()
     ended_once(world)
     assert len(world.factory.started) == 1
 
