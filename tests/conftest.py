@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from local.accounts import Account
     from local.cloud import LocalCloud
+    from tests.end_to_end.playing import Both
 
 _OURS = ("RELEARN", "AZURE_", "IDENTITY_", "MSI_", "AZURITE_")
+_DEMOS = {"demo", "trapped_demo", "told"}  # the fixtures of tests/end_to_end that show a demo
 _TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -29,6 +31,25 @@ def _clean_environment() -> Iterator[None]:
     removed = {name: os.environ.pop(name) for name in list(os.environ) if _misleading(name)}
     yield
     os.environ.update(removed)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Last come the tests that look at the demos, which play while all others run."""
+    items.sort(key=lambda item: item.get_closest_marker("end_to_end") is not None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def demos_meanwhile(
+    request: pytest.FixtureRequest, _clean_environment: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Both | None]:
+    """The demos, from the beginning of the session to its end, where a test will look at one."""
+    if not any(_DEMOS & set(getattr(item, "fixturenames", ())) for item in request.session.items):
+        yield None
+        return
+    from tests.end_to_end.playing import both_demos
+
+    with both_demos(tmp_path_factory.mktemp("demos")) as both:
+        yield both
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ class Program:
         output: Path,
         environment: Mapping[str, str] | None = None,
         under: Sequence[str] = (),  # a command that runs a command, such as strace
+        niceness: int = 0,
     ) -> None:
         self._output = output
         self._under = bool(under)
@@ -37,6 +38,7 @@ class Program:
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
+        os.setpriority(os.PRIO_PROCESS, self.pid, niceness)  # what it starts is as patient
 
     @property
     def pid(self) -> int:
