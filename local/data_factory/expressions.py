@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.data_factory.functions import TABLE, Function
-from local.data_factory.values import ExpressionError, as_text
+from local.data_factory.values import ExpressionError, as_text, bounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ Node = Literal | Call | Select
 _TOKENS = re.compile(
     r"""\s*(?:
       (?P<text>'(?:[^']|'')*')
-    | (?P<number>-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)
+    | (?P<number>[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
     | (?P<sign>\?\.|\?\[|[.,()\[\]])
     )""",
@@ -66,7 +66,8 @@ def resolve(value: object, functions: Mapping[str, Function]) -> object:
     """Replaces every expression in a JSON value by its result, however deep it lies.
 
     A string that starts with @ is an expression of any type; @{…} within a string is interpolated and the whole
-    stays a string; @@ escapes. {"value": …, "type": "Expression"} is the designer's way to write the same.
+    stays a string; a leading @@ is an @, and nothing behind it is evaluated. {"value": …, "type": "Expression"} is the
+    designer's way to write the same.
     """
     match value:
         case str():
@@ -81,10 +82,12 @@ def resolve(value: object, functions: Mapping[str, Function]) -> object:
 
 
 def _resolve_text(text: str, functions: Mapping[str, Function]) -> object:
-    if text.startswith("@") and not text.startswith(("@@", "@{")):
+    if text == "@":
+        return text
+    if text.startswith("@@"):
+        return text[1:]
+    if text.startswith("@") and not text.startswith("@{"):
         return evaluate(text[1:], functions)
-    if text.startswith("@@") and not text.startswith("@@{"):
-        return "@" + _interpolate(text[2:], functions)
     return _interpolate(text, functions)
 
 
@@ -198,8 +201,8 @@ class _Parser:
         token = self._take()
         if token.startswith("'"):
             return Literal(value=token[1:-1].replace("''", "'"))
-        if token[:1].isdigit() or (token[:1] in {"-", "."} and token != "."):
-            return Literal(value=int(token) if token.lstrip("-").isdigit() else float(token))
+        if token[:1].isdigit() or token[:1] in {"-", "+"}:
+            return Literal(value=bounded(int(token) if token.lstrip("-+").isdigit() else float(token)))
         if self._peek() == "(" and (token[:1].isalpha() or token.startswith("_")):
             return Call(function=token, arguments=self._arguments())
         if token.lower() in _WORDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,29 +15,36 @@ from local.data_factory.values import (
     Entry,
     ExpressionError,
     as_text,
+    bounded,
+    is_number,
     kind,
     need_integer,
     need_number,
     need_text,
 )
 
+# Conversions. The service reads a few more spellings: 1,000 and 1e3 as integers, True with spaces around it.
+_WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*")
+_DECIMAL = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+_LONGEST_RANGE = 100_000
 
-# Conversions
+
 def _int(value: object) -> int:
     try:
-        if isinstance(value, str) or (isinstance(value, int | float) and float(value).is_integer()):
-            return int(value)
-    except ValueError:
+        if isinstance(value, str) and _WHOLE.fullmatch(value):
+            return bounded(int(value))
+        if isinstance(value, int | float) and value == int(value):
+            return bounded(int(value))
+    except OverflowError:
         pass
     raise ExpressionError(f"'int' cannot make an integer of {kind(value)} '{as_text(value)}'.")
 
 
 def _float(value: object) -> float:
-    try:
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            return float(value)
-    except ValueError:
-        pass
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return bounded(float(value))
+    if is_number(value):
+        return float(need_number(value, "float"))
     raise ExpressionError(f"'float' cannot make a number of {kind(value)} '{as_text(value)}'.")
 
 
@@ -50,18 +58,20 @@ def _bool(value: object) -> bool:
 
 
 def _json(value: object) -> object:
-    if value is None:
-        return {}
     try:
-        return json.loads(need_text(value, "json"))
+        return json.loads(need_text(value, "json"), parse_constant=_no_constant)
     except json.JSONDecodeError as wrong:
         raise ExpressionError(f"'json' got text that is not valid JSON: {wrong}.") from wrong
+
+
+def _no_constant(name: str) -> object:
+    raise ExpressionError(f"'json' got {name}, which is not JSON.")
 
 
 # Numbers
 def _arithmetic(function: str, result: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def arithmetic(left: object, right: object) -> object:
-        return result(need_number(left, function), need_number(right, function))
+        return bounded(result(need_number(left, function), need_number(right, function)))
 
     return arithmetic
 
@@ -87,28 +97,36 @@ def _extreme(function: str, best: Callable[..., Any]) -> Callable[..., Any]:
         numbers = values[0] if len(values) == 1 and isinstance(values[0], list) else values
         if not numbers:
             raise ExpressionError(f"'{function}' got an empty array.")
-        return best(need_number(number, function) for number in numbers)
+        extreme = best(need_number(number, function) for number in numbers)
+        return float(extreme) if any(isinstance(number, float) for number in numbers) else extreme
 
     return extreme
 
 
 def _range(start: object, count: object) -> list[int]:
-    first = need_integer(start, "range")
-    return list(range(first, first + max(need_integer(count, "range"), 0)))
+    first, size = need_integer(start, "range"), need_integer(count, "range")
+    if not 0 <= size <= _LONGEST_RANGE:
+        raise ExpressionError(f"'range' cannot make {size} numbers, only 0 to {_LONGEST_RANGE}.")
+    return list(range(first, first + size))
 
 
 # Dates
 def _add_time(function: str, unit: str) -> Callable[..., str]:
     def add_time(timestamp: object, count: object, pattern: object = "o") -> str:
-        step = timedelta(**{unit: need_integer(count, function)})
-        return timestamps.write(timestamps.parse(need_text(timestamp, function)) + step, need_text(pattern, function))
+        text, count_ = need_text(timestamp, function), need_integer(count, function)
+        try:
+            moment = timestamps.parse(text) + timedelta(**{unit: count_})
+        except OverflowError as wrong:
+            raise ExpressionError(f"'{function}' leaves the years 1 to 9999 with {count_}.") from wrong
+        return timestamps.write(moment, need_text(pattern, function), timestamps.seventh_digit(text))
 
     return add_time
 
 
 def _format_date_time(timestamp: object, pattern: object = "o") -> str:
-    moment = timestamps.parse(need_text(timestamp, "formatDateTime"))
-    return timestamps.write(moment, need_text(pattern, "formatDateTime"))
+    text = need_text(timestamp, "formatDateTime")
+    digit = timestamps.seventh_digit(text)
+    return timestamps.write(timestamps.parse(text), need_text(pattern, "formatDateTime"), digit)
 
 
 ENTRIES: list[Entry] = [

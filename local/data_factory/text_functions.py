@@ -6,18 +6,18 @@ import base64
 import uuid
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_plus
 
 from local.data_factory.values import (
     MANY,
     Entry,
     ExpressionError,
     as_text,
+    identical,
     kind,
     need_array,
     need_integer,
     need_text,
-    same,
 )
 
 
@@ -37,7 +37,7 @@ def _split(text: object, delimiter: object) -> list[str]:
 def _substring(text: object, start: object, length: object = None) -> str:
     whole, first = need_text(text, "substring"), need_integer(start, "substring")
     size = len(whole) - first if length is None else need_integer(length, "substring")
-    if first < 0 or size < 0 or first + size > len(whole):
+    if not 0 <= first < len(whole) or size < 0 or first + size > len(whole):
         raise ExpressionError(f"'substring' of {size} character(s) from {first} leaves '{whole}'.")
     return whole[first : first + size]
 
@@ -55,7 +55,13 @@ def _index_of(text: object, part: object) -> int:
 
 
 def _last_index_of(text: object, part: object) -> int:
-    return need_text(text, "lastIndexOf").lower().rfind(need_text(part, "lastIndexOf").lower())
+    whole, wanted = need_text(text, "lastIndexOf").lower(), need_text(part, "lastIndexOf").lower()
+    return whole.rfind(wanted) if wanted else max(len(whole) - 1, 0)
+
+
+def _to_upper(text: object) -> str:
+    """Letter by letter, as in .NET: ß has no single capital, and stays."""
+    return "".join(c.upper() if len(c.upper()) == 1 else c for c in need_text(text, "toUpper"))
 
 
 def _guid(form: object = "D") -> str:
@@ -72,9 +78,9 @@ def _contains(collection: object, item: object) -> bool:
         case str():
             return need_text(item, "contains") in collection
         case list():
-            return any(same(each, item) for each in collection)
+            return any(identical(each, item) for each in collection)
         case dict():
-            return need_text(item, "contains") in collection
+            return need_text(item, "contains").lower() in {key.lower() for key in collection}
     raise ExpressionError(f"'contains' expects a string, an array or an object, not {kind(collection)}.")
 
 
@@ -100,8 +106,25 @@ def _empty(collection: object) -> bool:
     return len(_sized(collection, "empty")) == 0
 
 
+def _length(collection: object) -> int:
+    """A character beyond the first 65,536 counts twice, as in .NET; the other functions here do not cut them up."""
+    sized = _sized(collection, "length")
+    return len(sized.encode("utf-16-le", "surrogatepass")) // 2 if isinstance(sized, str) else len(sized)
+
+
+def _count(count: object, function: str) -> int:
+    wanted = need_integer(count, function)
+    if wanted < 0:
+        raise ExpressionError(f"'{function}' cannot {function} {wanted}.")
+    return wanted
+
+
 def _take(collection: object, count: object) -> object:
-    return _sized(collection, "take")[: max(need_integer(count, "take"), 0)]
+    return _sized(collection, "take")[: _count(count, "take")]
+
+
+def _skip(collection: object, count: object) -> object:
+    return _sized(collection, "skip")[_count(count, "skip") :]
 
 
 def _join(items: object, delimiter: object) -> str:
@@ -125,21 +148,21 @@ ENTRIES: list[Entry] = [
     ("indexOf", 2, 2, _index_of),
     ("lastIndexOf", 2, 2, _last_index_of),
     ("toLower", 1, 1, lambda text: need_text(text, "toLower").lower()),
-    ("toUpper", 1, 1, lambda text: need_text(text, "toUpper").upper()),
+    ("toUpper", 1, 1, _to_upper),
     ("trim", 1, 1, lambda text: need_text(text, "trim").strip()),
     ("guid", 0, 1, _guid),
     ("contains", 2, 2, _contains),
     ("empty", 1, 1, _empty),
     ("first", 1, 1, _end("first", 0)),
     ("last", 1, 1, _end("last", -1)),
-    ("length", 1, 1, lambda collection: len(_sized(collection, "length"))),
-    ("skip", 2, 2, lambda items, n: need_array(items, "skip")[max(need_integer(n, "skip"), 0) :]),
+    ("length", 1, 1, _length),
+    ("skip", 2, 2, _skip),
     ("take", 2, 2, _take),
     ("join", 2, 2, _join),
-    ("array", 1, 1, lambda value: [value]),
+    ("array", 1, 1, lambda value: value if isinstance(value, list) else [value]),
     ("createArray", 1, MANY, lambda *values: list(values)),
     ("base64", 1, 1, lambda text: base64.b64encode(need_text(text, "base64").encode()).decode()),
     ("base64ToString", 1, 1, _from_base64),
     ("uriComponent", 1, 1, lambda text: quote(need_text(text, "uriComponent"), safe="")),
-    ("uriComponentToString", 1, 1, lambda text: unquote(need_text(text, "uriComponentToString"))),
+    ("uriComponentToString", 1, 1, lambda text: unquote_plus(need_text(text, "uriComponentToString"))),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 from local.data_factory.values import ExpressionError
 
@@ -16,6 +16,14 @@ _MONTHS = (
 )
 
 
+_ISO = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6}(?P<seventh>\d)?)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?",
+    re.ASCII,
+)
+_HERE = timezone(timedelta(0), "the service's clock")
+"""What a timestamp with an offset is moved to. It is written +00:00, a timestamp in UTC is written Z."""
+
+
 def _offset(at: datetime) -> str:
     offset = at.utcoffset()
     if offset is None:
@@ -24,7 +32,8 @@ def _offset(at: datetime) -> str:
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
-# One standard letter stands for a whole custom format (invariant culture).
+# One standard letter stands for a whole custom format. Of those that depend on a culture only D is here: Microsoft's
+# page shows it. The service's culture is not documented beyond that.
 _STANDARD = {
     "o": "yyyy-MM-ddTHH:mm:ss.fffffffK",
     "O": "yyyy-MM-ddTHH:mm:ss.fffffffK",
@@ -32,10 +41,7 @@ _STANDARD = {
     "u": "yyyy-MM-dd HH:mm:ssZ",
     "r": "ddd, dd MMM yyyy HH:mm:ss 'GMT'",
     "R": "ddd, dd MMM yyyy HH:mm:ss 'GMT'",
-    "d": "MM/dd/yyyy",
     "D": "dddd, MMMM d, yyyy",
-    "t": "HH:mm",
-    "T": "HH:mm:ss",
 }
 _CUSTOM: dict[str, Callable[[datetime], str]] = {
     "yyyy": lambda at: f"{at.year:04}",
@@ -57,7 +63,7 @@ _CUSTOM: dict[str, Callable[[datetime], str]] = {
     "ss": lambda at: f"{at.second:02}",
     "s": lambda at: str(at.second),
     "tt": lambda at: "AM" if at.hour < 12 else "PM",
-    "zzz": _offset,
+    "zzz": lambda at: _offset(at) or _offset(at.replace(tzinfo=_HERE)),
     "K": lambda at: "Z" if at.tzinfo is UTC else _offset(at),
 }
 _TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|\\.|(?P<letters>([A-Za-z])\2*)|.", re.DOTALL)
@@ -65,11 +71,19 @@ _TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|\\.|(?P<letters>([A-Za-z])\2*)|.", re.D
 
 def parse(text: str) -> datetime:
     """Reads ISO 8601, or the invariant culture's 03/15/2018 12:00:00."""
+    if not _ISO.fullmatch(text):
+        return _parse_us(text)
     try:
         read = datetime.fromisoformat(text)
-    except ValueError:
-        return _parse_us(text)
-    return read.replace(tzinfo=UTC) if read.utcoffset() == timedelta(0) else read
+        return read if text.endswith("Z") or read.tzinfo is None else read.astimezone(_HERE)
+    except (ValueError, OverflowError) as wrong:
+        raise ExpressionError(f"'{text}' is not a timestamp.") from wrong
+
+
+def seventh_digit(text: str) -> int:
+    """The digit of a timestamp's fraction that a datetime has no room for."""
+    match = _ISO.fullmatch(text)
+    return int(match["seventh"] or 0) if match else 0
 
 
 def _parse_us(text: str) -> datetime:
@@ -81,23 +95,25 @@ def _parse_us(text: str) -> datetime:
     raise ExpressionError(f"'{text}' is not a timestamp.")
 
 
-def write(at: datetime, pattern: str = "o") -> str:
+def write(at: datetime, pattern: str = "o", seventh_digit: int = 0) -> str:
     """Formats like .NET's DateTime.ToString; what is not imitated is refused, not guessed."""
-    if len(pattern) == 1:
+    if len(pattern) < 2:
         if pattern not in _STANDARD:
             raise ExpressionError(f"the date format '{pattern}' is not imitated here.")
         pattern = _STANDARD[pattern]
-    return "".join(_part(at, match) for match in _TOKEN.finditer(pattern))
+    return "".join(_part(at, seventh_digit, match) for match in _TOKEN.finditer(pattern))
 
 
-def _part(at: datetime, match: re.Match[str]) -> str:
+def _part(at: datetime, seventh_digit: int, match: re.Match[str]) -> str:
     token, letters = match.group(), match.group("letters")
+    if token == "%":
+        return ""  # says that a letter alone is a custom format
     if letters is None:
         return token[1:-1] if token[0] in "'\"" else token.removeprefix("\\")
     if letters in {"T", "Z"}:
         return letters  # no specifiers in .NET either: they stand for themselves
     if letters[0] in "fF" and len(letters) <= 7:
-        digits = f"{at.microsecond:06}0"[: len(letters)]
+        digits = f"{at.microsecond:06}{seventh_digit}"[: len(letters)]
         return digits if letters[0] == "f" else digits.rstrip("0")
     if letters not in _CUSTOM:
         raise ExpressionError(f"'{letters}' in a date format is not imitated here.")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 MANY: Final = None
+Number = TypeVar("Number", int, float)
 Entry = tuple[str, int, int | None, Callable[..., Any]]
 """A function: its name, the fewest and the most (MANY: no limit) arguments it takes, and what it does."""
 
@@ -26,28 +28,53 @@ def kind(value: object) -> str:
 def as_text(value: object) -> str:
     """What `string`, `concat` and @{…} make of a value.
 
-    From memory of the service: booleans read True and False, null reads as nothing, a whole float has no ".0",
-    arrays and objects are compact JSON.
+    Booleans read True and False, null reads as nothing, a whole float has no ".0", arrays and objects are compact JSON.
     """
     match value:
         case None:
             return ""
         case bool() | str():
             return str(value)
-        case float() if value.is_integer():
-            return str(int(value))
-        case int() | float():
+        case int():
             return str(value)
+        case float():
+            return _float_as_text(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
+def _float_as_text(value: float) -> str:
+    """The shortest digits that read back as the number, in .NET's spelling."""
+    if value.is_integer() and abs(value) < 1e17:
+        return f"{value:.0f}"
+    mantissa, exponent, power = repr(value).partition("e")
+    return f"{mantissa}E{power}" if exponent else mantissa
+
+
 def same(left: object, right: object) -> bool:
-    """Equality as `equals` has it: "1" is not 1 and "a" is not "A"; true equals 1, as Microsoft's page says."""
+    """Equality as `equals` has it: 1 is 1.0, but "1" is not 1, "a" is not "A" and true is not 1."""
+    if is_number(left) and is_number(right):
+        return left == right
+    return identical(left, right)
+
+
+def identical(left: object, right: object) -> bool:
+    """Equality within arrays and objects, where 1 is not 1.0 either."""
     if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
+        return len(left) == len(right) and all(map(identical, left, right))
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
-    return bool(left == right)
+        return left.keys() == right.keys() and all(identical(left[key], right[key]) for key in left)
+    return type(left) is type(right) and left == right
+
+
+def bounded(number: Number) -> Number:
+    """The number, if the service can hold it: 64 bits of integer, or a double that is not infinite."""
+    if not math.isfinite(number) or (isinstance(number, int) and not -(2**63) <= number < 2**63):
+        raise ExpressionError(f"the number {number} is out of range.")
+    return number
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _expected(what: str, value: object, function: str) -> ExpressionError:
