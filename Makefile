@@ -5,11 +5,11 @@ DATA ?=
 HOST ?= local
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo run test check clean setup setup-dev
+.PHONY: help demo run test check adf-evaluator clean setup setup-dev
 .DEFAULT_GOAL := help
 
 help:  ## these targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: setup  ## a model goes live, files are scored, drift retrains, the better model takes over (DATA=folder: your files)
 	@$(VENV)/python -m local demo $(if $(DATA),--data "$(DATA)")
@@ -27,6 +27,9 @@ check: setup-dev  ## format, lint, types, direction of imports, rules file, ML w
 	@PYTHONPATH=. $(VENV)/lint-imports
 	@$(VENV)/python -m shared.rules check reactions.yaml --settings local.settings.sample.json
 	@$(VENV)/python -m ml.check
+
+adf-evaluator: setup-dev  ## Microsoft's evaluator records its answers to every ADF expression (150 MB, Linux x86-64)
+	@$(VENV)/python -m tests.infra.adf_evaluator
 
 setup:  ## installs the tools, the ML environment and Azurite under .relearn/
 	@$(PYTHON) -m local.bootstrap
