@@ -263,7 +263,8 @@ module compute 'modules/compute.bicep' = {
     lakeAccountName: lakeName
     lakeResourceGroup: lakeGroup
   }
-  dependsOn: [workspace, lake]
+  // The first compute provisions the managed network, with every way out there is by then.
+  dependsOn: [workspace, lake, roles, workspaceOutbound]
 }
 
 module endpoints 'modules/endpoints.bicep' = if (createEndpoints) {
@@ -449,6 +450,7 @@ module roles 'modules/roles.bicep' = {
       workspaceStorage: workspaceStorageId
       applicationInsights: monitoring.outputs.applicationInsightsId
       computeIdentity: identities.outputs.computeId
+      endpointIdentity: identities.outputs.endpointId
     }
     conditions: concat(conditions, isolated)
     userPrincipalType: principalType
@@ -583,7 +585,7 @@ module workspaceOutbound 'modules/workspace-outbound.bicep' = if (networkIsolati
     lakeId: lakeId
     appStorageId: appStorage.outputs.id
   }
-  dependsOn: [compute, roles]
+  dependsOn: [workspace, lake, roles]
 }
 
 // ---------------------------------------------------------------------------------------------------------- alerts

@@ -23,11 +23,16 @@ param assignableScopes array
 var table = any(loadJsonContent('../roles.json'))
 var builtInRoles = table.builtInRoles
 var customRoles = table.customRoles
+var ownRoles = [for role in items(customRoles): role]
 
 var holding = filter(table.assignments, row => contains(conditions, row.when))
-var rows = filter(holding, row => !empty(principals[row.principal]) && !empty(scopes[row.scope]))
+var known = filter(holding, row => !empty(principals[row.principal]) && !empty(scopes[row.scope]))
 
-var ownRoles = [for role in items(customRoles): role]
+// A custom role without a built-in one is what another built-in role of the same row's principal brings along.
+var needless = filter(ownRoles, role => useBuiltInRoles && empty(role.value.builtIn))
+var needlessNames = [for role in needless: role.key]
+var rows = filter(known, row => !contains(needlessNames, row.role))
+
 var definitions = useBuiltInRoles ? [] : ownRoles
 
 // What each row really gets: a role's name, then its guid.

@@ -31,6 +31,14 @@ param networkIsolation bool
 @description('True after a tear-down, while the deleted vault still exists: it cannot be purged, only brought back.')
 param recoverVault bool = false
 
+var studioOrigins = [
+  'https://mlworkspace.azure.ai'
+  'https://ml.azure.com'
+  'https://*.ml.azure.com'
+  'https://ai.azure.com'
+  'https://*.ai.azure.com'
+]
+
 var publicAccess = networkIsolation ? 'Disabled' : 'Enabled'
 
 resource storage 'Microsoft.Storage/storageAccounts@2024-01-01' = {
@@ -62,6 +70,19 @@ resource storage 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   resource blobs 'blobServices' = {
     name: 'default'
     properties: {
+      // What Azure Machine Learning sets itself when it makes the workspace, for its studio in a browser. Left out here,
+      // the second deployment would take it away.
+      cors: {
+        corsRules: [
+          {
+            allowedOrigins: studioOrigins
+            allowedMethods: ['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'POST', 'PATCH']
+            allowedHeaders: ['*']
+            exposedHeaders: ['*']
+            maxAgeInSeconds: 1800
+          }
+        ]
+      }
       deleteRetentionPolicy: {
         enabled: true
         days: 7
@@ -143,10 +164,10 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-06-01' = {
     systemDatastoresAuthMode: 'Identity'
     publicNetworkAccess: publicAccess
     v1LegacyMode: false
+    // Provisioned with the first compute, not now: by then the workspace's identity may approve its private endpoints.
     managedNetwork: {
       isolationMode: networkIsolation ? 'AllowInternetOutbound' : 'Disabled'
     }
-    provisionNetworkNow: networkIsolation
     imageBuildCompute: networkIsolation ? imageBuildCompute : null
   }
 }
