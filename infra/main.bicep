@@ -19,7 +19,9 @@ param principalId string = ''
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param principalType string = 'User'
 
-@description('Private endpoints, and public access off. Deploying the app then takes a machine inside the network.')
+// Also: with an existing workspace, its managed network must be on; with an existing factory, its activities must be able
+// to reach the workspace. Neither is changed from here.
+@description('Private endpoints, and public access off. Chosen once: a managed network cannot be taken back. The app is deployed from inside.')
 param networkIsolation bool = false
 
 @description('How events come to the app. Empty: through the queue in isolation, by webhook otherwise.')
@@ -29,6 +31,7 @@ param eventDelivery string = ''
 @description('Resource id of a storage account with hierarchical namespace and a container `lake`, in this subscription; empty for a new one.')
 param existingLakeId string = ''
 
+// In it, the names `lake` (a datastore) and `cpucluster` must be free, or be what a deployment before has made.
 @description('Resource id of an Azure Machine Learning workspace in this subscription; empty for a new one.')
 param existingWorkspaceId string = ''
 
@@ -143,7 +146,8 @@ var refused = 'eventDelivery webhook and networkIsolation exclude each other: le
 // Inside a string, because the parser that checkov comes with does not know fail().
 var isolatedDelivery = networkIsolation && eventDelivery == 'webhook' ? '${fail(refused)}' : 'queue'
 var openDelivery = empty(eventDelivery) ? 'webhook' : eventDelivery
-var delivery = networkIsolation ? isolatedDelivery : openDelivery
+// any(): the compiler does not see that nothing but webhook and queue is left.
+var delivery = any(networkIsolation ? isolatedDelivery : openDelivery)
 
 resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
   name: groupName

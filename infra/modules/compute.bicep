@@ -89,6 +89,3 @@ resource cluster 'Microsoft.MachineLearningServices/workspaces/computes@2025-06-
     }
   }
 }
-
-@description('Name of the cluster.')
-output clusterName string = cluster.name

@@ -81,8 +81,5 @@ resource endpoints 'Microsoft.DataFactory/factories/managedVirtualNetworks/manag
   }
 ]
 
-@description('Resource id of the factory.')
-output id string = factory.id
-
 @description('Object id of the factory\'s identity.')
 output principalId string = factory.identity.principalId

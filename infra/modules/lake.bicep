@@ -134,11 +134,5 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01
   dependsOn: [blobs]
 }
 
-@description('Resource id of the lake.')
-output id string = account.id
-
 @description('Region of the lake: where its system topic must be.')
 output location string = account.location
-
-@description('Address of the lake\'s blob service, without a slash at its end.')
-output blobServiceUri string = 'https://${account.name}.blob.${environment().suffixes.storage}'

@@ -25,7 +25,7 @@ resource factory 'Microsoft.DataFactory/factories@2018-06-01' existing = {
 }
 
 // A factory has one set of global parameters, and to put it replaces it.
-resource parameters 'Microsoft.DataFactory/factories/globalParameters@2018-06-01' = if (addGlobalParameters) {
+resource mergedParameters 'Microsoft.DataFactory/factories/globalParameters@2018-06-01' = if (addGlobalParameters) {
   parent: factory
   name: 'default'
   properties: union(
@@ -49,6 +49,6 @@ resource pipelineOf 'Microsoft.DataFactory/factories/pipelines@2018-06-01' = [
     parent: factory
     name: pipeline.name
     properties: pipeline.properties
-    dependsOn: [parameters, lake]
+    dependsOn: [mergedParameters, lake]
   }
 ]

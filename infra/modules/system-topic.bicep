@@ -30,8 +30,5 @@ resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
   }
 }
 
-@description('Resource id of the topic.')
-output id string = topic.id
-
 @description('Object id of the topic\'s identity.')
 output principalId string = topic.identity.principalId

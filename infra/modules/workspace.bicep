@@ -1,5 +1,6 @@
 // The Azure Machine Learning workspace with what it cannot be without: a storage account, a key vault, a registry.
-// Its system-assigned identity gets its rights on these three from Azure Machine Learning itself, at creation.
+// Azure Machine Learning itself gives the workspace's system-assigned identity its rights on these three, and a role on the
+// resource group; so no row of infra/roles.json does, as a second assignment of the same role is an error.
 
 @description('Name of the workspace.')
 param name string
@@ -171,9 +172,6 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-06-01' = {
     imageBuildCompute: networkIsolation ? imageBuildCompute : null
   }
 }
-
-@description('Resource id of the workspace.')
-output id string = workspace.id
 
 @description('Region of the workspace: where its endpoints and its system topic must be.')
 output location string = workspace.location
