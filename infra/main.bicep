@@ -19,35 +19,38 @@ param principalId string = ''
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param principalType string = 'User'
 
-// Also: with an existing workspace, its managed network must be on; with an existing factory, its activities must be able
-// to reach the workspace. Neither is changed from here.
-@description('Private endpoints, and public access off. Chosen once: a managed network cannot be taken back. The app is deployed from inside.')
+// An existing workspace must have its managed network on, the activities of an existing factory must reach the workspace:
+// neither is changed from here. The app is then deployed from a machine inside the network.
+@description('Private endpoints, and public access off. Chosen once: a managed network cannot be taken back.')
 param networkIsolation bool = false
 
 @description('How events come to the app. Empty: through the queue in isolation, by webhook otherwise.')
 @allowed(['', 'webhook', 'queue'])
 param eventDelivery string = ''
 
-@description('Resource id of a storage account with hierarchical namespace and a container `lake`, in this subscription; empty for a new one.')
+// In the same subscription, as the other two; with hierarchical namespace and a container `lake`.
+@description('Resource id of a storage account that is the lake already; empty for a new one.')
 param existingLakeId string = ''
 
 // In it, the names `lake` (a datastore) and `cpucluster` must be free, or be what a deployment before has made.
-@description('Resource id of an Azure Machine Learning workspace in this subscription; empty for a new one.')
+@description('Resource id of an Azure Machine Learning workspace; empty for a new one.')
 param existingWorkspaceId string = ''
 
-@description('Resource id of a data factory in this subscription, with a system-assigned identity; empty for a new one.')
+@description('Resource id of a data factory with a system-assigned identity; empty for a new one.')
 param existingDataFactoryId string = ''
 
-@description('Resource id of the lake\'s system topic, if it has one, with a system-assigned identity. A source can have only one.')
+// A source can have only one system topic. One that is there needs a system-assigned identity, like a new one.
+@description('Resource id of the lake\'s system topic; empty for a new one.')
 param existingLakeTopicId string = ''
 
-@description('Resource id of the workspace\'s system topic, if it has one, with a system-assigned identity.')
+@description('Resource id of the workspace\'s system topic; empty for a new one.')
 param existingWorkspaceTopicId string = ''
 
 @description('Assign built-in roles, wider than needed, where custom roles may not be made.')
 param useBuiltInRoles bool = false
 
-@description('True for the first deployment only, as the preprovision hook finds out: to put an endpoint again takes its traffic away.')
+// To put an endpoint again sets its traffic, or its default deployment, back to none.
+@description('True for the first deployment only, as the preprovision hook finds out.')
 param createEndpoints bool = false
 
 @description('How callers of the online endpoint identify themselves.')
@@ -113,6 +116,13 @@ var prepEndpoint = 'diabetes-prep-${token}'
 var scoreEndpoint = 'diabetes-score-${token}'
 var trainEndpoint = 'diabetes-train-${token}'
 
+// Which of the five are made here.
+var newLake = empty(existingLakeId)
+var newWorkspace = empty(existingWorkspaceId)
+var newDataFactory = empty(existingDataFactoryId)
+var newLakeTopic = empty(existingLakeTopicId)
+var newWorkspaceTopic = empty(existingWorkspaceTopicId)
+
 // One id for each of the three that may be there already, known before anything is deployed: role assignments and
 // modules in other resource groups need it then. Whether it is new makes no difference from here on.
 var groupsId = '${subscription().id}/resourceGroups'
@@ -120,9 +130,9 @@ var providers = '${groupsId}/${groupName}/providers'
 var newLakeId = '${providers}/Microsoft.Storage/storageAccounts/dlsrelearn${token}'
 var newWorkspaceId = '${providers}/Microsoft.MachineLearningServices/workspaces/mlw-relearn-${token}'
 var newDataFactoryId = '${providers}/Microsoft.DataFactory/factories/adf-relearn-${token}'
-var lakeId = empty(existingLakeId) ? newLakeId : existingLakeId
-var workspaceId = empty(existingWorkspaceId) ? newWorkspaceId : existingWorkspaceId
-var dataFactoryId = empty(existingDataFactoryId) ? newDataFactoryId : existingDataFactoryId
+var lakeId = newLake ? newLakeId : existingLakeId
+var workspaceId = newWorkspace ? newWorkspaceId : existingWorkspaceId
+var dataFactoryId = newDataFactory ? newDataFactoryId : existingDataFactoryId
 var lakeName = last(split(lakeId, '/'))
 var lakeGroup = split(lakeId, '/')[4]
 var workspaceName = last(split(workspaceId, '/'))
@@ -134,8 +144,8 @@ var dataFactoryGroup = split(dataFactoryId, '/')[4]
 var topics = 'providers/Microsoft.EventGrid/systemTopics/evgst-relearn'
 var newLakeTopicId = '${groupsId}/${lakeGroup}/${topics}-lake-${token}'
 var newWorkspaceTopicId = '${groupsId}/${workspaceGroup}/${topics}-workspace-${token}'
-var lakeTopicId = empty(existingLakeTopicId) ? newLakeTopicId : existingLakeTopicId
-var workspaceTopicId = empty(existingWorkspaceTopicId) ? newWorkspaceTopicId : existingWorkspaceTopicId
+var lakeTopicId = newLakeTopic ? newLakeTopicId : existingLakeTopicId
+var workspaceTopicId = newWorkspaceTopic ? newWorkspaceTopicId : existingWorkspaceTopicId
 var lakeTopicName = last(split(lakeTopicId, '/'))
 var lakeTopicGroup = split(lakeTopicId, '/')[4]
 var workspaceTopicName = last(split(workspaceTopicId, '/'))
@@ -157,27 +167,27 @@ resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
 
 // ------------------------------------------------------------------------------------------- what is there already
 
-resource existingLake 'Microsoft.Storage/storageAccounts@2024-01-01' existing = if (!empty(existingLakeId)) {
+resource existingLake 'Microsoft.Storage/storageAccounts@2024-01-01' existing = if (!newLake) {
   name: lakeName
   scope: resourceGroup(lakeGroup)
 }
 
-resource existingWorkspace 'Microsoft.MachineLearningServices/workspaces@2025-06-01' existing = if (!empty(existingWorkspaceId)) {
+resource existingWorkspace 'Microsoft.MachineLearningServices/workspaces@2025-06-01' existing = if (!newWorkspace) {
   name: workspaceName
   scope: resourceGroup(workspaceGroup)
 }
 
-resource existingDataFactory 'Microsoft.DataFactory/factories@2018-06-01' existing = if (!empty(existingDataFactoryId)) {
+resource existingDataFactory 'Microsoft.DataFactory/factories@2018-06-01' existing = if (!newDataFactory) {
   name: dataFactoryName
   scope: resourceGroup(dataFactoryGroup)
 }
 
-resource existingLakeTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = if (!empty(existingLakeTopicId)) {
+resource existingLakeTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = if (!newLakeTopic) {
   name: lakeTopicName
   scope: resourceGroup(lakeTopicGroup)
 }
 
-resource existingWorkspaceTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = if (!empty(existingWorkspaceTopicId)) {
+resource existingWorkspaceTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = if (!newWorkspaceTopic) {
   name: workspaceTopicName
   scope: resourceGroup(workspaceTopicGroup)
 }
@@ -196,7 +206,7 @@ module identities 'modules/identities.bicep' = {
   }
 }
 
-module lake 'modules/lake.bicep' = if (empty(existingLakeId)) {
+module lake 'modules/lake.bicep' = if (newLake) {
   name: 'lake'
   scope: group
   params: {
@@ -229,11 +239,11 @@ module monitoring 'modules/monitoring.bicep' = {
   }
 }
 
-var lakeLocation = empty(existingLakeId) ? lake.outputs.location : existingLake.location
+var lakeLocation = newLake ? lake.outputs.location : existingLake.location
 
 // -------------------------------------------------------------------------------------------------------- learning
 
-module workspace 'modules/workspace.bicep' = if (empty(existingWorkspaceId)) {
+module workspace 'modules/workspace.bicep' = if (newWorkspace) {
   name: 'workspace'
   scope: group
   params: {
@@ -250,7 +260,7 @@ module workspace 'modules/workspace.bicep' = if (empty(existingWorkspaceId)) {
   }
 }
 
-var workspaceLocation = empty(existingWorkspaceId) ? workspace.outputs.location : existingWorkspace.location
+var workspaceLocation = newWorkspace ? workspace.outputs.location : existingWorkspace.location
 
 module compute 'modules/compute.bicep' = {
   name: 'compute-${token}'
@@ -297,7 +307,7 @@ var globalParameters = union(loadJsonContent('adf/globalParameters.json').proper
   trainEndpointUri: { type: 'String', value: 'https://${trainEndpoint}.${batchDomain}' }
 })
 
-module dataFactory 'modules/data-factory.bicep' = if (empty(existingDataFactoryId)) {
+module dataFactory 'modules/data-factory.bicep' = if (newDataFactory) {
   name: 'data-factory'
   scope: group
   params: {
@@ -319,14 +329,14 @@ module pipelines 'modules/pipelines.bicep' = {
     factoryName: dataFactoryName
     lakeDfsUri: 'https://${lakeName}.dfs.${environment().suffixes.storage}'
     globalParameters: globalParameters
-    addGlobalParameters: !empty(existingDataFactoryId)
+    addGlobalParameters: !newDataFactory
   }
   dependsOn: [dataFactory]
 }
 
 // ---------------------------------------------------------------------------------------------------------- events
 
-module lakeTopic 'modules/system-topic.bicep' = if (empty(existingLakeTopicId)) {
+module lakeTopic 'modules/system-topic.bicep' = if (newLakeTopic) {
   name: 'lake-topic-${token}'
   scope: resourceGroup(lakeTopicGroup)
   params: {
@@ -339,7 +349,7 @@ module lakeTopic 'modules/system-topic.bicep' = if (empty(existingLakeTopicId)) 
   dependsOn: [lake]
 }
 
-module workspaceTopic 'modules/system-topic.bicep' = if (empty(existingWorkspaceTopicId)) {
+module workspaceTopic 'modules/system-topic.bicep' = if (newWorkspaceTopic) {
   name: 'workspace-topic-${token}'
   scope: resourceGroup(workspaceTopicGroup)
   params: {
@@ -401,17 +411,16 @@ var isolated = networkIsolation ? ['networkIsolation'] : []
 // What an existing workspace uses is asked of it; it may have been made without a registry.
 var ofWorkspace = existingWorkspace.properties
 var existingRegistry = contains(ofWorkspace, 'containerRegistry') ? ofWorkspace.containerRegistry : ''
-var workspaceStorageId = empty(existingWorkspaceId) ? workspace.outputs.storageId : ofWorkspace.storageAccount
-var vaultId = empty(existingWorkspaceId) ? workspace.outputs.vaultId : ofWorkspace.keyVault
-var registryId = empty(existingWorkspaceId) ? workspace.outputs.registryId : existingRegistry
+var workspaceStorageId = newWorkspace ? workspace.outputs.storageId : ofWorkspace.storageAccount
+var vaultId = newWorkspace ? workspace.outputs.vaultId : ofWorkspace.keyVault
+var registryId = newWorkspace ? workspace.outputs.registryId : existingRegistry
 // It may also have none but user-assigned identities; then its rights are its owner's business.
 var asWorkspace = existingWorkspace.identity
 var existingPrincipal = contains(asWorkspace, 'principalId') ? asWorkspace.principalId : ''
-var workspacePrincipal = empty(existingWorkspaceId) ? workspace.outputs.principalId : existingPrincipal
+var workspacePrincipal = newWorkspace ? workspace.outputs.principalId : existingPrincipal
 
-var factoryPrincipal = empty(existingDataFactoryId) ? dataFactory.outputs.principalId : existingDataFactory.identity.principalId
-var lakeTopicPrincipal = empty(existingLakeTopicId) ? lakeTopic.outputs.principalId : existingLakeTopic.identity.principalId
-var newWorkspaceTopic = empty(existingWorkspaceTopicId)
+var factoryPrincipal = newDataFactory ? dataFactory.outputs.principalId : existingDataFactory.identity.principalId
+var lakeTopicPrincipal = newLakeTopic ? lakeTopic.outputs.principalId : existingLakeTopic.identity.principalId
 var asTopic = existingWorkspaceTopic.identity
 var workspaceTopicPrincipal = newWorkspaceTopic ? workspaceTopic.outputs.principalId : asTopic.principalId
 

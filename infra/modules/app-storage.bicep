@@ -34,14 +34,14 @@ var containers = ['manifests', 'dead-letters']
 var deploymentContainer = 'deployments'
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
-  // checkov:skip=CKV_AZURE_35: Denied by networkIsolation; otherwise there is no network that could be allowed, and a token is needed.
+  // checkov:skip=CKV_AZURE_35: Denied by networkIsolation; otherwise there is no network that could be allowed.
   // checkov:skip=CKV_AZURE_59: Enabled for trusted services, see below; everybody else is denied by networkIsolation.
   name: name
   location: location
   tags: tags
   kind: 'StorageV2'
   sku: {
-    // checkov:skip=CKV_AZURE_206: Within one region, like the app itself; a lost region is re-created and back-filled from the lake.
+    // checkov:skip=CKV_AZURE_206: Within one region, like the app; a lost one is re-created and back-filled from the lake.
     name: 'Standard_LRS'
   }
   properties: {

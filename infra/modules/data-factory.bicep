@@ -21,7 +21,8 @@ param workspaceId string
 @description('Resource id of the lake.')
 param lakeId string
 
-// A managed private endpoint waits until somebody who owns its target has approved it.
+// A managed private endpoint waits until somebody who owns its target has approved it. That the one to the workspace also
+// carries calls to its batch endpoints follows from how Azure Machine Learning resolves their names; it was not tried.
 var privateTargets = [
   { name: 'workspace', id: workspaceId, group: 'amlworkspace' }
   { name: 'lake-dfs', id: lakeId, group: 'dfs' }

@@ -12,7 +12,7 @@ param source string
 @allowed(['webhook', 'queue'])
 param delivery string
 
-@description('Resource id of the function app. Its functions must be deployed: Event Grid checks them. Only for webhook.')
+@description('Only for webhook: resource id of the function app. Event Grid checks that its function exists.')
 param functionAppId string = ''
 
 @description('Resource id of the app\'s storage account: dead letters, and the queue.')

@@ -80,7 +80,7 @@ var ownSettings = [
 ]
 
 resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
-  // checkov:skip=CKV_AZURE_225: Zone redundancy of a Flex Consumption plan takes always-ready instances, which cost while idle.
+  // checkov:skip=CKV_AZURE_225: Zone redundancy takes always-ready instances here, which cost while idle.
   name: planName
   location: location
   tags: tags
@@ -95,7 +95,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2024-11-01' = {
-  // checkov:skip=CKV_AZURE_17: Callers are Event Grid and operators with a function key; neither has a client certificate.
+  // checkov:skip=CKV_AZURE_17: Callers are Event Grid and people with a function key; neither has a certificate.
   // checkov:skip=CKV_AZURE_222: Closed by networkIsolation; by default Event Grid must reach the webhook.
   // checkov:skip=CKV_AZURE_212: Flex Consumption scales from zero; there is no number of workers to set.
   // checkov:skip=CKV_AZURE_213: Flex Consumption replaces instances by itself; /api/health is for people and alerts.
@@ -116,7 +116,6 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     clientCertEnabled: false
     publicNetworkAccess: networkIsolation ? 'Disabled' : 'Enabled'
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
-    keyVaultReferenceIdentity: identityId
     functionAppConfig: {
       deployment: {
         storage: {

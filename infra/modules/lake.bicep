@@ -34,7 +34,7 @@ param derivedDeleteDays int = 180
 param softDeleteDays int = 14
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
-  // checkov:skip=CKV_AZURE_35: Denied by networkIsolation; otherwise there is no network that could be allowed, and a token is needed.
+  // checkov:skip=CKV_AZURE_35: Denied by networkIsolation; otherwise there is no network that could be allowed.
   name: name
   location: location
   tags: tags

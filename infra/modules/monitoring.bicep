@@ -17,7 +17,8 @@ param applicationInsightsName string
 @maxValue(730)
 param retentionDays int = 30
 
-@description('Gigabytes of telemetry a day; what comes after is dropped until the next day. A fault in a loop costs this much.')
+// The most that a fault in a loop costs.
+@description('Gigabytes of telemetry a day; what comes after is dropped until the next day.')
 @minValue(1)
 param dailyCapGb int = 1
 
@@ -51,7 +52,6 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' = {
     IngestionMode: 'LogAnalytics'
     // The connection string is then only an address: sending telemetry takes a token and a role.
     DisableLocalAuth: true
-    RetentionInDays: retentionDays
     // Also in isolation: closing these takes an Azure Monitor Private Link Scope, of which a network has one, so it is
     // not this template's to make. What goes this way is telemetry, over TLS, with a token.
     publicNetworkAccessForIngestion: 'Enabled'

@@ -1,9 +1,11 @@
 // Who may do what: infra/roles.json is the table, this is the loop over it.
 
-@description('Object ids by the table\'s names of principals. Rows of an empty one are left out: nobody may be named as user.')
+// Rows of an empty one are left out: nobody may be named as the user.
+@description('Object ids, by the table\'s names of principals.')
 param principals object
 
-@description('Resource ids by the table\'s names of scopes. A row whose scope is empty is left out: an existing workspace may have no registry.')
+// Rows of an empty one are left out: an existing workspace may have no registry.
+@description('Resource ids, by the table\'s names of scopes.')
 param scopes object
 
 @description('Which of the table\'s conditions hold here.')
@@ -16,7 +18,7 @@ param userPrincipalType string
 @description('Assign the built-in role that a custom role stands in for, where custom roles may not be made.')
 param useBuiltInRoles bool
 
-@description('Resource groups in which the custom roles are assigned: that of this deployment, and those of existing resources.')
+@description('Resource groups in which the custom roles are assigned: this one, and those of existing resources.')
 param assignableScopes array
 
 // any(): what the compiler would derive from the file says that keys differ from row to row.
@@ -40,7 +42,7 @@ var roleNames = [
   for row in rows: useBuiltInRoles && contains(customRoles, row.role) ? customRoles[row.role].builtIn : row.role
 ]
 var roleIds = [
-  for name in roleNames: contains(builtInRoles, name) ? builtInRoles[name] : guid(subscription().id, resourceGroup().id, name)
+  for key in roleNames: contains(builtInRoles, key) ? builtInRoles[key] : guid(subscription().id, resourceGroup().id, key)
 ]
 
 // A role's name is unique in a tenant, its id in a subscription. With the guid in both, two environments do not meet.
@@ -64,8 +66,8 @@ resource definitionOf 'Microsoft.Authorization/roleDefinitions@2022-04-01' = [
   }
 ]
 
-// The scope of a Bicep resource is a symbol; the table's scopes are resource ids of many kinds. So the assignment itself
-// is ARM JSON, and is deployed in the group its scope is in.
+// The scope of a Bicep resource is a symbol; the table's scopes are resource ids of many kinds. So the assignment is ARM
+// JSON, and is deployed in the group its scope is in.
 module assignmentOf 'role-assignment.json' = [
   for (row, i) in rows: {
     name: 'role-${row.principal}-${uniqueString(resourceGroup().id, row.scope, row.role)}'

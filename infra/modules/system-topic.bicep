@@ -1,6 +1,6 @@
 // The system topic of one source. A source can have only one: if there is one already, pass it to main.bicep instead.
 
-@description('Name of the topic; this module is deployed in the resource group of its source, as Event Grid does by itself.')
+@description('Name of the topic; this module is deployed in the resource group of its source.')
 param name string
 
 @description('Region of the source; a topic is in no other.')

@@ -1,6 +1,6 @@
 // The Azure Machine Learning workspace with what it cannot be without: a storage account, a key vault, a registry.
-// Azure Machine Learning itself gives the workspace's system-assigned identity its rights on these three, and a role on the
-// resource group; so no row of infra/roles.json does, as a second assignment of the same role is an error.
+// Azure Machine Learning gives the workspace's system-assigned identity its rights on these three, and a role on the
+// resource group, by itself; so no row of infra/roles.json does: assigning the same role a second time is an error.
 
 @description('Name of the workspace.')
 param name string
@@ -43,7 +43,7 @@ var studioOrigins = [
 var publicAccess = networkIsolation ? 'Disabled' : 'Enabled'
 
 resource storage 'Microsoft.Storage/storageAccounts@2024-01-01' = {
-  // checkov:skip=CKV_AZURE_35: Denied by networkIsolation; otherwise there is no network that could be allowed, and a token is needed.
+  // checkov:skip=CKV_AZURE_35: Denied by networkIsolation; otherwise there is no network that could be allowed.
   // checkov:skip=CKV_AZURE_43: The check judges the name of the parameter.
   name: storageName
   location: location
@@ -71,8 +71,8 @@ resource storage 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   resource blobs 'blobServices' = {
     name: 'default'
     properties: {
-      // What Azure Machine Learning sets itself when it makes the workspace, for its studio in a browser. Left out here,
-      // the second deployment would take it away.
+      // What Azure Machine Learning sets by itself when it makes the workspace, for its studio in a browser: left out
+      // here, the second deployment would take it away.
       cors: {
         corsRules: [
           {
@@ -126,7 +126,7 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
 resource registry 'Microsoft.ContainerRegistry/registries@2025-04-01' = {
   // checkov:skip=CKV_AZURE_139: Closed by networkIsolation; Basic, the default, has no such switch.
   // checkov:skip=CKV_AZURE_163: Scanning is Defender for Containers', chosen for a subscription and not by a template.
-  // checkov:skip=CKV_AZURE_166: Quarantine takes Premium and a scanner that lifts it; images are built from pinned packages.
+  // checkov:skip=CKV_AZURE_166: Quarantine takes Premium and a scanner that lifts it; packages are pinned.
   name: registryName
   location: location
   tags: tags
