@@ -88,6 +88,8 @@ def types(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for document in documents(folder):
         properties = document["properties"]
+        if "typeProperties" in properties:  # a linked service: nothing reads it by a name in an expression
+            continue
         if "activities" not in properties:
             found |= {f"globalParameters.{name}": entry["type"] for name, entry in properties.items()}
             continue

@@ -89,7 +89,7 @@ def test_a_new_expression_must_be_recorded(record, folder):
 
 
 def test_an_expression_in_a_new_file_must_be_recorded(record, folder):
-    (folder / "linkedService").mkdir()
+    (folder / "linkedService").mkdir(exist_ok=True)
     added = {"name": "l", "properties": {"parameters": {}, "url": "@{concat('a', 'b')}", "activities": []}}
     (folder / "linkedService" / "l.json").write_text(json.dumps(added))
     assert uncovered(record, folder) == {"@{concat('a', 'b')}"}
