@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from local.accesses import Accesses
 from local.accounts import Account, Pool, Provisioner, accounts_behind
 from local.azurite import (
     LAKE_ACCOUNT,
@@ -79,6 +80,7 @@ class LocalCloud:
         options: Options | None = None,
     ) -> None:
         self.folder = folder.absolute()
+        self.accesses = Accesses()
         self.problems: list[str] = []
         self._in_memory = in_memory
         self._ml_python = ml_python or Path(sys.executable)
@@ -218,7 +220,7 @@ class LocalCloud:
         front: dict[str, str] = {
             service: f"https://{HOST}:{bound.getsockname()[1]}" for service, bound in sockets.items()
         }
-        self.storage = Gateway(self.certificates, self.azurite.ports)
+        self.storage = Gateway(self.certificates, self.azurite.ports, self.accesses)
         self._background.call(self.storage.start(sockets))
         self._cleanup.callback(lambda: self._background.call(self.storage.stop()))
         self._provisioner = Provisioner(self.azurite.ports, self.certificates.client_context())
@@ -248,7 +250,7 @@ class LocalCloud:
         self.data_factory = self._make_data_factory()
         self.machine_learning = self._make_machine_learning()
         services: list[Service] = [self.storage, self.event_grid, self.data_factory, self.machine_learning]
-        server = HttpServer(arm_application(services), bound, self.certificates)
+        server = HttpServer(arm_application(services, self.accesses), bound, self.certificates)
         self._cleanup.callback(lambda: self._background.call(server.stop()))
         # Runs and jobs end while what they talk to still answers.
         self._cleanup.callback(self.machine_learning.close)

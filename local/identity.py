@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import hmac
 import json
 import secrets
 import threading
 import time
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,9 +21,15 @@ from local.service import TENANT
 API_VERSION = "2019-08-01"
 LIFETIME_SECONDS = 3600
 PATH = "/msi/token"
+SOMEBODY: Final = "00000000-0000-0000-0000-0000000000cc"
+"""The client id in a token that nobody in particular asked for."""
+FACTORY_CLIENT: Final = "00000000-0000-0000-0000-0000000000cf"
+"""The data factory's own identity, as its Web activities use it."""
+COMPUTE_CLIENT: Final = "00000000-0000-0000-0000-0000000000c0"
+"""The identity of the workspace's compute: jobs act with it, and their data is read and written with it."""
 
 
-def mint(resource: str, *, at: float | None = None) -> str:
+def mint(resource: str, *, at: float | None = None, client: str = SOMEBODY) -> str:
     """A bearer token for `resource` that our services and Azurite take; its signature is not one."""
     issued = int(time.time() if at is None else at)
     claims = {
@@ -30,12 +37,22 @@ def mint(resource: str, *, at: float | None = None) -> str:
         "iss": f"https://sts.windows.net/{TENANT}/",
         "tid": TENANT,
         "oid": "00000000-0000-0000-0000-0000000000bb",
-        "appid": "00000000-0000-0000-0000-0000000000cc",
+        "appid": client,
         "iat": issued,
         "nbf": issued - 300,
         "exp": issued + LIFETIME_SECONDS,
     }
     return f"{_part({'alg': 'RS256', 'typ': 'JWT'})}.{_part(claims)}.bG9jYWw"
+
+
+def client_of(authorization: str | None) -> str:
+    """The client id in a bearer token; empty for every other credential."""
+    token = (authorization or "").partition(" ")[2].split(".")
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(token[1] + "=" * (-len(token[1]) % 4)))
+    except (IndexError, binascii.Error, ValueError):
+        return ""
+    return str(claims.get("appid", "")) if isinstance(claims, dict) else ""
 
 
 def _part(content: dict[str, Any]) -> str:
@@ -71,13 +88,14 @@ class Identity:
         with self._lock:
             self._requested.append(resource)
         issued = time.time()
+        client = request.query_params.get("client_id", "")
         return JSONResponse(
             {
-                "access_token": mint(resource, at=issued),
+                "access_token": mint(resource, at=issued, client=client or SOMEBODY),
                 "expires_on": str(int(issued) + LIFETIME_SECONDS),
                 "resource": resource,
                 "token_type": "Bearer",
-                "client_id": request.query_params.get("client_id", ""),
+                "client_id": client,
             }
         )
 

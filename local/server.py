@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from local.accesses import Accesses
 from local.certificates import Certificates
 from local.faults import AcceptThen, Action, Drop, ExposedHttp, Faults, Hang, Status, Truncate
 from local.service import Inspectable, Service, error, original_path
@@ -66,7 +67,7 @@ class HttpServer:
         self._socket.close()
 
 
-def arm_application(services: Sequence[Service]) -> ASGIApp:
+def arm_application(services: Sequence[Service], accesses: Accesses | None = None) -> ASGIApp:
     """Everything that is served on the ARM address, by path in lower case, for callers with a bearer token."""
     routes = [route for service in services for route in service.routes()]
     application = Starlette(
@@ -74,18 +75,21 @@ def arm_application(services: Sequence[Service]) -> ASGIApp:
         exception_handlers={404: _not_imitated, 405: _not_imitated},
     )
     application.router.redirect_slashes = False
-    return _Door(application)
+    return _Door(application, accesses or Accesses())
 
 
 class _Door:
     """In front of all routes: the token check, and paths without regard to case."""
 
-    def __init__(self, application: ASGIApp) -> None:
+    def __init__(self, application: ASGIApp, accesses: Accesses) -> None:
         self._application = application
+        self._accesses = accesses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].translate(_LOWER)  # as long as the original: positions stay comparable
         inner = {**scope, "path": path}
+        shown = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        self._accesses.note("arm", scope["method"], scope["path"], shown)
         if not path.startswith(_OPEN) and not _has_token(scope):
             refusal = error(401, "AuthenticationFailed", "The 'Authorization' header is missing or no bearer token.")
             await refusal(inner, receive, send)

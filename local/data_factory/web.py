@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import httpx
 
 from local.data_factory.values import as_text
+from local.identity import FACTORY_CLIENT
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MAX_OUTPUT_BYTES = 4 * 1024 * 1024
@@ -93,7 +94,7 @@ class WebClient:
     def _token(self, resource: str) -> str:
         if self._identity is None:
             raise WebFailed(f"There is no managed identity to get a token for '{resource}' from.")
-        query = {"api-version": "2019-08-01", "resource": resource}
+        query = {"api-version": "2019-08-01", "resource": resource, "client_id": FACTORY_CLIENT}
         try:
             answer = self._client.get(
                 self._identity.endpoint, params=query, headers={"X-IDENTITY-HEADER": self._identity.header}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from starlette.routing import BaseRoute
 
+from local.accesses import Accesses
 from local.certificates import Certificates
 from local.faults import Faults
 from local.gateway.blob_changes import BlobChange, BlobListener
@@ -34,7 +35,9 @@ class Gateway:
 
     name = "storage"
 
-    def __init__(self, certificates: Certificates, azurite_ports: Mapping[str, int]) -> None:
+    def __init__(
+        self, certificates: Certificates, azurite_ports: Mapping[str, int], accesses: Accesses | None = None
+    ) -> None:
         self.calls = Calls()
         self.faults = Faults()
         self._certificates = certificates
@@ -43,7 +46,14 @@ class Gateway:
         relays = {service: Relay(upstream) for service, upstream in self._upstreams.items()}
         self._watch = BlobWatch(relays["blob"])
         self._proxies = {
-            service: Proxy(service, relay=relay, calls=self.calls, faults=self.faults, watch=self._watch)
+            service: Proxy(
+                service,
+                relay=relay,
+                calls=self.calls,
+                faults=self.faults,
+                watch=self._watch,
+                accesses=accesses or Accesses(),
+            )
             for service, relay in relays.items()
         }
         self._servers: list[asyncio.Server] = []

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
+from local.accesses import Accesses
 from local.faults import AcceptThen, Action, Drop, Faults, Hang, Status, Truncate
 from local.gateway.answers import error_answer, half_of, half_of_nothing
 from local.gateway.blob_watch import BlobWatch
@@ -33,13 +34,21 @@ class Proxy:
     """The front of one storage service."""
 
     def __init__(
-        self, service: StorageService, *, relay: Relay, calls: Calls, faults: Faults, watch: BlobWatch
+        self,
+        service: StorageService,
+        *,
+        relay: Relay,
+        calls: Calls,
+        faults: Faults,
+        watch: BlobWatch,
+        accesses: Accesses,
     ) -> None:
         self._service = service
         self._relay = relay
         self._calls = calls
         self._faults = faults
         self._watch = watch
+        self._accesses = accesses
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,7 +77,10 @@ class Proxy:
         """One request and its answer; whether the connection may carry another."""
         target = parse_target(self._service, request.method, request.target, conditional=b"if-match" in request.headers)
         self._calls.count(call_of(target))
-        action = self._faults.take(request.method, fault_path(target))
+        path = fault_path(target)
+        where = path.removeprefix(f"/{self._service}")
+        self._accesses.note(self._service, request.method, where, request.header(b"authorization"))
+        action = self._faults.take(request.method, path)
         if action is not None:
             return await self._play(action, request, target, client)
         answer = await self._relay.send(request, client)

@@ -16,7 +16,7 @@ from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient, ContainerClient, ExponentialRetry
 
-from local.identity import LIFETIME_SECONDS, mint
+from local.identity import COMPUTE_CLIENT, LIFETIME_SECONDS, mint
 from local.service import now
 
 # 200 small blobs take about a second each way, with one thread as with sixteen: both ends share the processor.
@@ -51,14 +51,14 @@ class Place:
         return self.uri
 
 
-class WorkspaceIdentity:
-    """The workspace's managed identity as a credential; its tokens come from the local cloud's own mint."""
+class ComputeIdentity:
+    """The managed identity of the compute as a credential; its tokens come from the local cloud's own mint."""
 
     def get_token(self, *scopes: str, **_kwargs: object) -> AccessToken:
-        return AccessToken(mint(_resource(scopes)), _expiry())
+        return AccessToken(mint(_resource(scopes), client=COMPUTE_CLIENT), _expiry())
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        return AccessTokenInfo(mint(_resource(scopes)), _expiry())
+        return AccessTokenInfo(mint(_resource(scopes), client=COMPUTE_CLIENT), _expiry())
 
     def close(self) -> None:
         pass
@@ -184,7 +184,7 @@ class Datastores:
     def _client(self, account_url: str) -> BlobServiceClient:
         return BlobServiceClient(
             account_url,
-            credential=WorkspaceIdentity(),
+            credential=ComputeIdentity(),
             # The developer's proxies and CA bundles are not asked: this is loopback, with our own authority.
             transport=RequestsTransport(use_env_settings=False, connection_verify=str(self._ca_file)),
             retry_policy=ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=3),

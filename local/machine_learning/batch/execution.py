@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from local.identity import COMPUTE_CLIENT
 from local.machine_learning.batch.components import Scalar, Type
 from local.machine_learning.batch.invocations import FindModel
 from local.machine_learning.batch.jobs import Control
@@ -203,6 +204,7 @@ class _Execution:
             "AZUREML_ARM_RESOURCEGROUP": RESOURCE_GROUP,
             "AZUREML_ARM_WORKSPACE_NAME": self.executor.workspace,
             "AZUREML_ARM_PROJECT_NAME": submission.experiment,
+            "DEFAULT_IDENTITY_CLIENT_ID": COMPUTE_CLIENT,
             # Of the public cloud all that is left is the tokens' audience, which our doors take.
             "AZUREML_DEV_URL_MFE": self.executor.url,
             "PYTHONUNBUFFERED": "1",
