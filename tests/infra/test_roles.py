@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra import security
 from local.accesses import Access
 from tests.infra import roles
 from tests.infra.actions import NoAction, need_of
@@ -137,3 +138,19 @@ def test_a_call_on_another_scope_is_not_allowed() -> None:
     recording = Recording(condition="aadEndpoint", accesses=frozenset({writing}))
     [problem] = roles.problems(TABLE, [recording])
     assert problem.startswith("app: PUT /lake000/lake/in/a.csv needs")
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_the_table_says() -> None:
+    page = security.PAGE.read_text()
+    assert page == security.written(page, TABLE), "write the page anew: python -m infra.security"
+
+
+@pytest.mark.parametrize("list_", ["assignments", "withheld"])
+def test_a_page_of_another_table_is_another_page(list_: str) -> None:
+    page = security.PAGE.read_text()
+    assert page != security.written(page, roles.without_row(TABLE, list_, 0))
+    role, action = roles.custom_actions(TABLE)[0]
+    assert page != security.written(page, roles.without_action(TABLE, role, action))
