@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 
 from shared.errors import ConfigurationError, Problem
 
-# Created by Bicep and by local/, never by the app. The poison queue belongs to the queue trigger's host.
+# Created by Bicep and by local/, never by the app. Poison queues belong to the queue triggers' host.
 TABLES: Final = ("lanes", "due", "permits", "recent")
 WAKE_UP_QUEUE: Final = "wake-ups"
 POISON_QUEUE: Final = "wake-ups-poison"
-QUEUES: Final = (WAKE_UP_QUEUE, POISON_QUEUE)
+EVENT_QUEUE: Final = "events"
+EVENT_POISON_QUEUE: Final = "events-poison"
+QUEUES: Final = (WAKE_UP_QUEUE, POISON_QUEUE, EVENT_QUEUE, EVENT_POISON_QUEUE)
 MANIFEST_CONTAINER: Final = "manifests"
 CONTAINERS: Final = (MANIFEST_CONTAINER, "dead-letters")
 

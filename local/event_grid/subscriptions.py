@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from local.event_grid.filters import BadSubscription, Filter, parse_filter, refu
 Source = Literal["lake", "workspace"]
 SOURCES: Final[tuple[Source, ...]] = ("lake", "workspace")
 Choice = TypeVar("Choice", bound=str)
+_FUNCTION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,126}")
+_QUEUE: Final = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
 FILE: Final = Path(__file__).resolve().parents[2] / "infra" / "event-subscriptions.json"
 
 
@@ -25,7 +28,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """What to deliver, in which shape and how often to try; not yet where."""
+    """What to deliver, in which shape and how often to try; not yet where.
+
+    The file names a function and a queue for each: which of the two it is, is decided by whoever deploys.
+    """
 
     name: str
     source: str
@@ -34,6 +40,7 @@ class Subscription:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     dead_letter_container: str | None = None
     function: str | None = None  # an Azure Functions destination; None: any webhook
+    queue: str | None = None
     max_events_per_batch: int = 1
     preferred_batch_kilobytes: int = 64
 
@@ -73,7 +80,7 @@ def parse_subscription(content: Mapping[str, Any], file: str) -> Subscription:
             raise BadSubscription(f"{where}: '{name}' is missing")
     destination = content["destination"]
     refuse_unknown(
-        destination, {"function", "maxEventsPerBatch", "preferredBatchSizeInKilobytes"}, f"{where}.destination"
+        destination, {"function", "maxEventsPerBatch", "preferredBatchSizeInKilobytes", "queue"}, f"{where}.destination"
     )
     dead_letter = content.get("deadLetter") or {}
     refuse_unknown(dead_letter, {"container"}, f"{where}.deadLetter")
@@ -84,7 +91,8 @@ def parse_subscription(content: Mapping[str, Any], file: str) -> Subscription:
         filter=parse_filter(content.get("filter") or {}, f"{where}.filter"),
         retry=_retry(content.get("retryPolicy") or {}, f"{where}.retryPolicy"),
         dead_letter_container=dead_letter.get("container"),
-        function=destination["function"],
+        function=_text(destination, "function", _FUNCTION, f"{where}.destination"),
+        queue=_text(destination, "queue", _QUEUE, f"{where}.destination"),
         max_events_per_batch=_number(destination, "maxEventsPerBatch", 1, 5000, f"{where}.destination"),
         preferred_batch_kilobytes=_number(
             destination, "preferredBatchSizeInKilobytes", 64, 1024, f"{where}.destination"
@@ -104,6 +112,13 @@ def _number(content: Mapping[str, Any], name: str, default: int, most: int, wher
     value = content.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise BadSubscription(f"{where}.{name}: {value!r} is not a whole number from 1 to {most}")
+    return value
+
+
+def _text(content: Mapping[str, Any], name: str, allowed: re.Pattern[str], where: str) -> str:
+    value = content.get(name)
+    if not isinstance(value, str) or allowed.fullmatch(value) is None:
+        raise BadSubscription(f"{where}.{name}: {value!r} is not the name of a {name}")
     return value
 
 

@@ -15,6 +15,7 @@ from local.event_grid.envelopes import Published
 from local.event_grid.filters import parse_filter
 from local.event_grid.subscriptions import FILE, parse_subscription
 from local.service import Event
+from shared.settings import EVENT_QUEUE
 
 EVENT: dict[str, Any] = {
     "id": "1",
@@ -195,6 +196,7 @@ def test_who_wants_an_event_by_the_subscription_file(event: Published, wanted_by
 def test_the_subscription_file_is_complete() -> None:
     for subscription in load_subscriptions():
         assert subscription.function == "receive_event"
+        assert subscription.queue == EVENT_QUEUE
         assert subscription.dead_letter_container == "dead-letters"
         assert subscription.retry.max_attempts == 30
         assert subscription.retry.time_to_live_minutes == 1440
@@ -221,6 +223,11 @@ def condition(**content: object) -> Change:
         (lambda item: item["retryPolicy"].update(eventTimeToLiveInMinutes=0), "from 1 to 1440"),
         (lambda item: item["destination"].update(maxEventsPerBatch="1"), "from 1 to 5000"),
         (lambda item: item["destination"].update(preferredBatchSizeInKilobytes=2048), "from 1 to 1024"),
+        (lambda item: item["destination"].pop("queue"), "destination.queue: None is not the name of a queue"),
+        (lambda item: item["destination"].update(queue="Events"), "'Events' is not the name of a queue"),
+        (lambda item: item["destination"].update(queue="events--poison"), "is not the name of a queue"),
+        (lambda item: item["destination"].update(function=""), "'' is not the name of a function"),
+        (lambda item: item["destination"].update(topic="x"), "unknown property 'topic'"),
         (lambda item: item["deadLetter"].update(queue="x"), "unknown property 'queue'"),
         (condition(operatorType="StringMatches", key="data.api", values=["x"]), "unknown operator 'StringMatches'"),
         (condition(operatorType="StringIn", values=["x"]), "without a key"),
