@@ -107,7 +107,9 @@ class Claims:
         )
         saved = self._lanes.commit(lane, change)
         self._recent.put(reaction)
-        facts = {"reason": reaction.reason, "events": count, **reaction.log_context()}
+        # Of a batch that took several transactions only the last events are at hand: no figure rather than a wrong one.
+        waited = int((now - min(event.accepted for event in events)).total_seconds()) if opening and events else None
+        facts = {"reason": reaction.reason, "events": count, "waited": waited, **reaction.log_context()}
         telemetry.record(logger, "reaction_pending", facts)
         return Step(head=saved.head or head, reaction=saved.reaction or reaction)
 

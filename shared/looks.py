@@ -140,10 +140,17 @@ class Scheduler:
         wake-up becomes due again, because something may rely on it.
         """
         count, now = 0, self._clock.now()
+        overdue, oldest = 0, now
         for due in self._due.due(now + SWEEP_EVERY):
             if due.at <= now or not due.waked:
                 self.wake(due.key, due.at)
                 count += 1
+            if due.at <= now - SWEEP_EVERY:
+                overdue, oldest = overdue + 1, min(oldest, due.at)
+        if overdue:
+            # A whole sweep has gone by: whoever should have looked did not, or the look did not come to its end.
+            facts = {"looks": overdue, "seconds": int((now - oldest).total_seconds())}
+            telemetry.record(logger, "looks_overdue", facts, logging.WARNING)
         poisoned = self._wake_ups.drain_poisoned(self._revive)
         if poisoned:
             telemetry.record(logger, "wake_ups_poisoned", {"keys": sorted(set(poisoned))[:20]}, logging.ERROR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -44,6 +45,15 @@ def test_a_burst_becomes_one_reaction_with_every_file_in_its_manifest(count: int
     assert reaction.events == count
     assert sorted(t.pending.event.path for t in world.manifests.written[reaction.id]) == burst(count)
     assert world.states() == ["succeeded"]
+
+
+def test_a_decision_says_how_long_its_first_event_has_waited(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(rules=WINDOW)
+    world.deliver(landed("in/b1/a.csv"))
+    with caplog.at_level(logging.INFO):
+        run_to_the_end(world)
+    [decided] = [text for text in caplog.messages if text.startswith("reaction_pending ")]
+    assert json.loads(decided.partition(" ")[2])["waited"] == 30
 
 
 def test_a_burst_delivered_twice_becomes_one_reaction() -> None:

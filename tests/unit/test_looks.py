@@ -132,6 +132,18 @@ def test_the_sweep_sends_no_second_wake_up_for_one_that_is_under_way(desk: Desk)
     assert sorted(desk.wake_ups.sent) == [("lane:a", 0.0), ("lane:b", 120.0)]  # overdue; due before the next sweep
 
 
+@pytest.mark.parametrize(
+    ("minutes", "said"), [((4, 0), []), ((5, 1), ['looks_overdue {"looks":1,"seconds":300}'])], ids=["not yet", "now"]
+)
+def test_the_sweep_says_what_nobody_has_looked_at_for_a_whole_sweep(
+    desk: Desk, caplog: pytest.LogCaptureFixture, minutes: tuple[int, int], said: list[str]
+) -> None:
+    for number, late in enumerate(minutes):
+        desk.due.set(f"lane:{number}", T0 - timedelta(minutes=late))
+    desk.scheduler.sweep()
+    assert caplog.messages == said
+
+
 @pytest.mark.parametrize(("early", "sent"), [(0.3, 1), (2.0, 1), (3.0, 0), (60.0, 0)])
 def test_a_look_that_came_a_moment_too_early_is_made_up_for(desk: Desk, early: float, sent: int) -> None:
     due = desk.due.set("lane:a", T0 + timedelta(seconds=early), waked=True)
