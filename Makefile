@@ -5,7 +5,7 @@ DATA ?=
 HOST ?= local
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo run test check adf-evaluator clean setup setup-dev
+.PHONY: help demo run test check adf-evaluator clean setup setup-dev setup-check
 .DEFAULT_GOAL := help
 
 help:  ## these targets
@@ -17,16 +17,17 @@ demo: setup  ## a model goes live, files are scored, drift retrains, the better 
 run: setup  ## the cloud on your machine, until Ctrl-C (HOST=func runs the app in Core Tools instead)
 	@$(VENV)/python -m local run --host $(HOST)
 
-test: setup  ## every test: unit, contracts, scenarios, crashes, end to end
+test: setup setup-check  ## every test: unit, contracts, scenarios, crashes, end to end
 	@$(VENV)/python -m pytest
 
-check: setup-dev  ## format, lint, types, direction of imports, rules file, ML wiring
+check: setup-check  ## format, lint, types, direction of imports, rules file, ML wiring, Bicep
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy
 	@PYTHONPATH=. $(VENV)/lint-imports
 	@$(VENV)/python -m shared.rules check reactions.yaml --settings local.settings.sample.json
 	@$(VENV)/python -m ml.check
+	@$(VENV)/python -m infra.check
 
 adf-evaluator: setup-dev  ## Microsoft's evaluator records its answers to every ADF expression (150 MB, Linux x86-64)
 	@$(VENV)/python -m tests.infra.adf_evaluator
@@ -36,6 +37,9 @@ setup:  ## installs the tools, the ML environment and Azurite under .relearn/
 
 setup-dev:
 	@$(PYTHON) -m local.bootstrap dev
+
+setup-check:
+	@$(PYTHON) -m local.bootstrap dev checkov
 
 clean:  ## removes .relearn/: data, environments, everything that was installed
 	rm -rf .relearn

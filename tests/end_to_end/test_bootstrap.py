@@ -107,6 +107,15 @@ def test_changed_requirements_are_installed_and_a_failure_is_shown_and_tried_aga
     assert project.set_up("dev").stdout == ""
 
 
+def test_checkov_has_an_environment_of_its_own(project: Project) -> None:
+    pins = project.folder / "infra" / "requirements-checkov.txt"
+    pins.parent.mkdir()
+    pins.write_text("checkov==1\n")
+    assert project.set_up("checkov").returncode == 0
+    assert project.asked() == [f"install -r {pins}"]
+    assert (project.folder / ".relearn" / "checkov-venv" / ".complete").is_file()
+
+
 def test_a_pip_that_is_too_old_and_cannot_be_renewed_is_a_clear_failure(tmp_path: Path) -> None:
     project = Project(tmp_path)
     shutil.rmtree(project.index)
