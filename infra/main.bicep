@@ -526,8 +526,17 @@ module virtualNetwork 'modules/virtual-network.bicep' = if (networkIsolation) {
 
 var blobZone = 'privatelink.blob.${environment().suffixes.storage}'
 var dfsZone = 'privatelink.dfs.${environment().suffixes.storage}'
+var fileZone = 'privatelink.file.${environment().suffixes.storage}'
 var queueZone = 'privatelink.queue.${environment().suffixes.storage}'
 var tableZone = 'privatelink.table.${environment().suffixes.storage}'
+
+// For the studio in a browser inside the network. An existing workspace has its own.
+var partTargets = [
+  { name: 'workspace-file', resourceId: workspaceStorageId, groupId: 'file', zoneNames: [fileZone] }
+  { name: 'workspace-vault', resourceId: vaultId, groupId: 'vault', zoneNames: ['privatelink.vaultcore.azure.net'] }
+  { name: 'workspace-registry', resourceId: registryId, groupId: 'registry', zoneNames: ['privatelink.azurecr.io'] }
+]
+var workspacePartTargets = newWorkspace ? partTargets : []
 
 // What the app and those who deploy it reach. Jobs and activities have networks of their own, which Azure manages; of
 // the data factory the app only uses what Azure Resource Manager serves.
@@ -539,19 +548,13 @@ module privateEndpoints 'modules/private-endpoints.bicep' = if (networkIsolation
     tags: tagsOf.network
     subnetId: virtualNetwork.outputs.endpointSubnetId
     zones: virtualNetwork.outputs.zones
-    targets: [
+    targets: concat(workspacePartTargets, [
       { name: 'lake-blob', resourceId: lakeId, groupId: 'blob', zoneNames: [blobZone] }
       { name: 'lake-dfs', resourceId: lakeId, groupId: 'dfs', zoneNames: [dfsZone] }
       { name: 'app-blob', resourceId: appStorage.outputs.id, groupId: 'blob', zoneNames: [blobZone] }
       { name: 'app-queue', resourceId: appStorage.outputs.id, groupId: 'queue', zoneNames: [queueZone] }
       { name: 'app-table', resourceId: appStorage.outputs.id, groupId: 'table', zoneNames: [tableZone] }
       { name: 'workspace-blob', resourceId: workspaceStorageId, groupId: 'blob', zoneNames: [blobZone] }
-      {
-        name: 'workspace-vault'
-        resourceId: vaultId
-        groupId: 'vault'
-        zoneNames: ['privatelink.vaultcore.azure.net']
-      }
       {
         name: 'workspace'
         resourceId: workspaceId
@@ -564,7 +567,7 @@ module privateEndpoints 'modules/private-endpoints.bicep' = if (networkIsolation
         groupId: 'topic'
         zoneNames: ['privatelink.eventgrid.azure.net']
       }
-    ]
+    ])
   }
   dependsOn: [lake]
 }
@@ -624,6 +627,7 @@ module workbook 'modules/workbook.bicep' = {
     location: location
     tags: tagsOf.monitoring
     applicationInsightsId: monitoring.outputs.applicationInsightsId
+    topicIds: [lakeTopicId, workspaceTopicId]
   }
 }
 
