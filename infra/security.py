@@ -91,7 +91,8 @@ def _line(table: Json, row: Json) -> str:
 
 
 def _custom_role(role: Json) -> str:
-    lines = [f"### {role['title']}", "", f"{role['description']} Stands in for *{role['builtIn']}*.", ""]
+    instead = f" Stands in for *{role['builtIn']}*." if role["builtIn"] else ""
+    lines = [f"### {role['title']}", "", f"{role['description']}{instead}", ""]
     silent = {action: reason for reason in role["unrecorded"] for action in reason["actions"]}
     for action in [*role["actions"], *role["dataActions"]]:
         data = " (data)" if action in role["dataActions"] else ""

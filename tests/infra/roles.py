@@ -105,7 +105,8 @@ def _grants(of: Table, role: str, action: str, built_in: bool) -> bool:
     if custom is not None and not built_in:
         held = [*custom["actions"], *(f"data:{each}" for each in custom["dataActions"])]
         return action.lower() in map(str.lower, held)
-    return _built_in_grants(custom["builtIn"] if custom is not None else role, action)
+    name = custom["builtIn"] if custom is not None else role
+    return bool(name) and _built_in_grants(name, action)
 
 
 @cache
@@ -145,7 +146,8 @@ def _roles_malformed(of: Table) -> list[str]:
     found = [f"{key}: {action} has a wildcard" for key, action in custom_actions(of) if "*" in action]
     found += [f"{name}: {guid} is no guid" for name, guid in of["builtInRoles"].items() if not _is_guid(guid)]
     for key, role in of["customRoles"].items():
-        if role["builtIn"] not in of["builtInRoles"]:
+        # Empty: another built-in role of the same principal brings it along.
+        if role["builtIn"] and role["builtIn"] not in of["builtInRoles"]:
             found.append(f"{key}: {role['builtIn']!r} is none of the table's built-in roles")
         held = {action.removeprefix("data:") for name, action in custom_actions(of) if name == key}
         for reason in role["unrecorded"]:
@@ -195,7 +197,7 @@ def _assigned_twice(of: Table) -> list[str]:
                 custom = of["customRoles"].get(row["role"])
                 role = custom["builtIn"] if custom is not None and built_in else row["role"]
                 key = (row["principal"], row["scope"], role)
-                if row["when"] in modes - {mode}:
+                if row["when"] in modes - {mode} or not role:
                     continue
                 if key in seen:
                     found.append(f"{' '.join(key)} is assigned twice")
