@@ -14,9 +14,14 @@ def get(path: str, api_version: str) -> Any | None:  # noqa: ANN401 - JSON
     try:
         return az("rest", "--method", "get", "--url", f"{ARM}{path}?api-version={api_version}")
     except CommandFailed as error:
-        if any(word in error.output for word in ("NotFound", "Not Found", "could not be found")):
+        if missing(error):
             return None
         raise
+
+
+def missing(error: CommandFailed) -> bool:
+    """Whether a command failed for what it was about not being there."""
+    return any(word in error.output for word in ("NotFound", "Not Found", "could not be found"))
 
 
 def listing(path: str, api_version: str) -> list[Any]:

@@ -60,14 +60,13 @@ def run(command: Sequence[str]) -> str:
 
 def python(*arguments: str) -> None:
     """Runs a module of this project; what it says is seen at once, and is in the error as well."""
-    process = subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
     said: list[str] = []
-    for line in process.stdout or ():
-        sys.stdout.write(line)
-        said.append(line)
-    if process.wait() != 0:
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            said.append(line)
+    if process.returncode != 0:
         raise CommandFailed(f"`python {' '.join(arguments[:3])} …` ended with {process.returncode}", "".join(said))
 
 

@@ -1,8 +1,9 @@
 """`python -m infra.pipelines.tear_down`: deletes what a deployment has made, and nothing else.
 
 `azd down` deletes whole resource groups, also that of a lake that was there before, as the deployment has put its topic
-there; and it leaves the custom roles. This finds both kinds by tag and by name, shows them with --plan, and deletes them in
-the order in which they can go: what points at the environment from elsewhere, its workspace for good, its roles, its group.
+there; and it leaves the custom roles. This finds both kinds by tag and by name, shows them with --plan, and deletes
+them in the order in which they can go: what points at the environment from elsewhere, its workspace for good, its
+roles, its group.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from infra.hooks.endpoints import TAG
-from infra.hooks.resources import get, group_name, listing
-from infra.hooks.tools import ROOT, HookFailed, az
+from infra.hooks.resources import ARM, get, group_name, listing, missing
+from infra.hooks.tools import ROOT, CommandFailed, HookFailed, az
 
 WORKSPACES: Final = "Microsoft.MachineLearningServices/workspaces"
 VAULTS: Final = "Microsoft.KeyVault/vaults"
+WORKSPACE_API: Final = "2025-06-01"
+WAITS: Final = 90
+WAIT_SECONDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +50,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One command of az, and what it is about."""
+    """One command of az, what it is about, and the resource that must be gone before the next."""
 
     what: str
     command: tuple[str, ...]
+    awaited: str | None = None
 
 
 def steps(found: Found) -> list[Step]:
@@ -58,7 +64,7 @@ def steps(found: Found) -> list[Step]:
         *(_delete(f"event subscription {each}", each, "2025-02-15") for each in found.subscriptions),
         *(Step(what=each, command=("resource", "delete", "--ids", each)) for each in _leaves_first(found.elsewhere)),
         # Else it is kept for 14 days and its name with it.
-        *(_delete(f"{each}, for good", f"{each}", "2025-06-01", "&forceToPurge=true") for each in found.workspaces),
+        *(_delete(f"{each}, for good", each, WORKSPACE_API, purge=True) for each in found.workspaces),
         *(_delete(f"role assignment {each}", each, "2022-04-01") for each in found.assignments),
         *(_delete(f"custom role {each}", each, "2022-04-01") for each in found.roles),
         Step(
@@ -67,9 +73,10 @@ def steps(found: Found) -> list[Step]:
     ]
 
 
-def _delete(what: str, resource_id: str, api_version: str, more: str = "") -> Step:
-    url = f"https://management.azure.com{resource_id}?api-version={api_version}{more}"
-    return Step(what=what, command=("rest", "--method", "delete", "--url", url))
+def _delete(what: str, resource_id: str, api_version: str, *, purge: bool = False) -> Step:
+    url = f"{ARM}{resource_id}?api-version={api_version}{'&forceToPurge=true' if purge else ''}"
+    command = ("rest", "--method", "delete", "--url", url)
+    return Step(what=what, command=command, awaited=resource_id if purge else None)
 
 
 def _leaves_first(ids: Iterable[str]) -> list[str]:
@@ -177,11 +184,26 @@ def tear_down(environment: str, subscription: str, *, confirmed: bool) -> None:
     for number, step in enumerate(planned, start=1):
         print(f"{number}. {'deleting' if confirmed else 'would delete'} {step.what}", flush=True)
         if confirmed:
-            az(*step.command, *(["--subscription", subscription] if step.command[0] != "rest" else []))
+            _take(step, subscription)
     for each in found.inside:
         print(f"   in the group: {each}")
     for vault in found.vaults:
         print(f"The key vault {vault} cannot be purged: its name is free after seven days, or recovered by `azd up`.")
+
+
+def _take(step: Step, subscription: str) -> None:
+    try:
+        az(*step.command, *(["--subscription", subscription] if step.command[0] != "rest" else []))
+    except CommandFailed as error:
+        if not missing(error):
+            raise
+    if step.awaited is None:
+        return
+    for _ in range(WAITS):  # its deletion goes on after the answer, and its group must not go before it has
+        if get(step.awaited, WORKSPACE_API) is None:
+            return
+        time.sleep(WAIT_SECONDS)
+    raise HookFailed(f"{step.awaited} is still there: start again")
 
 
 def main(argv: list[str]) -> int:
@@ -192,11 +214,11 @@ def main(argv: list[str]) -> int:
     what.add_argument("--confirm", metavar="NAME", help="the environment's name once more; deletes")
     arguments = parser.parse_args(argv)
     subscription = os.environ.get("AZURE_SUBSCRIPTION_ID", "")
+    if not subscription:
+        parser.error("AZURE_SUBSCRIPTION_ID is not set")
+    if not arguments.plan and arguments.confirm != arguments.environment:
+        parser.error(f"{arguments.confirm!r} is not {arguments.environment!r}: nothing is deleted")
     try:
-        if not subscription:
-            raise HookFailed("AZURE_SUBSCRIPTION_ID is not set")
-        if not arguments.plan and arguments.confirm != arguments.environment:
-            raise HookFailed(f"{arguments.confirm!r} is not {arguments.environment!r}: nothing is deleted")
         tear_down(arguments.environment, subscription, confirmed=not arguments.plan)
     except HookFailed as error:
         print(f"failed: {error}", file=sys.stderr)
