@@ -5,7 +5,7 @@ DATA ?=
 HOST ?= local
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo run test check adf-evaluator clean setup setup-dev setup-check
+.PHONY: help demo run test bench check adf-evaluator clean setup setup-dev setup-check
 .DEFAULT_GOAL := help
 
 help:  ## these targets
@@ -19,6 +19,9 @@ run: setup  ## the cloud on your machine, until Ctrl-C (HOST=func runs the app i
 
 test: setup setup-check  ## every test: unit, contracts, scenarios, crashes, end to end
 	@$(VENV)/python -m pytest
+
+bench: setup  ## how many storage calls an event, a look, a burst and an idle day take
+	@$(VENV)/python -m benchmarks.storage_calls
 
 check: setup-check  ## format, lint, types, direction of imports, rules file, ML wiring, Bicep
 	@$(VENV)/ruff format --check .

@@ -1,4 +1,4 @@
-"""The delivery pipelines of GitHub and Azure DevOps, as files: least privilege, no secret, and all that they name is there."""
+"""The delivery pipelines of GitHub and Azure DevOps, as files: least privilege, no secret, and what they name is there."""
 
 from __future__ import annotations
 
@@ -186,8 +186,6 @@ def test_deleting_waits_for_an_environment_of_its_own() -> None:
 
 def test_the_variables_are_outputs_of_the_deployment() -> None:
     main = ROOT / "infra" / "main.bicep"
-    if not main.is_file():
-        pytest.skip("infra/main.bicep is not here")
     outputs = set(re.findall(r"^output (\w+)", main.read_text(), re.M))
     assert "AZURE_LOCATION" in outputs
     for file, text in texts().items():
@@ -199,8 +197,6 @@ def test_the_variables_are_outputs_of_the_deployment() -> None:
 @pytest.mark.parametrize("module", ["postprovision", "postdeploy"])
 def test_what_a_hook_reads_is_an_output_of_the_deployment(module: str) -> None:
     main = ROOT / "infra" / "main.bicep"
-    if not main.is_file():
-        pytest.skip("infra/main.bicep is not here")
     from infra.hooks import postdeploy, postprovision
 
     outputs = set(re.findall(r"^output (\w+)", main.read_text(), re.M))
@@ -210,8 +206,6 @@ def test_what_a_hook_reads_is_an_output_of_the_deployment(module: str) -> None:
 
 def test_what_the_hook_passes_is_what_events_bicep_takes() -> None:
     events = ROOT / "infra" / "events.bicep"
-    if not events.is_file():
-        pytest.skip("infra/events.bicep is not here")
     from infra.hooks import postdeploy
 
     assert set(re.findall(r"^param (\w+)", events.read_text(), re.M)) == set(postdeploy.PARAMETERS)
