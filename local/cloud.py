@@ -26,7 +26,7 @@ from local.azurite import (
 from local.background import Background
 from local.certificates import Certificates, ensure_certificates
 from local.data_factory.service import DataFactory
-from local.event_grid import BlobDeadLetters, EventGrid, load_subscriptions
+from local.event_grid import BlobDeadLetters, EventGrid, QueueMessages, Subscription, load_subscriptions
 from local.folder_lock import FolderLock
 from local.gateway import STORAGE_SERVICES, BlobChange, Gateway
 from local.identity import PATH, Identity
@@ -176,14 +176,14 @@ class LocalCloud:
         Raises:
             HandshakeRefused: the host does not answer as it must.
         """
-        topics = {"lake": storage_account_id(lake), "workspace": workspace_id()}
-        for subscription in load_subscriptions():
-            self.event_grid.subscribe(
-                subscription,
-                f"{host}{WEBHOOK}{subscription.function}",
-                topic=topics[subscription.source],
-                dead_letter_account=account,
-            )
+        for subscription, topic in _subscriptions(lake):
+            endpoint = f"{host}{WEBHOOK}{subscription.function}"
+            self.event_grid.subscribe(subscription, endpoint, topic=topic, dead_letter_account=account)
+
+    def subscribe_queue(self, *, account: str, lake: str = LAKE_ACCOUNT) -> None:
+        """Create the same subscriptions, delivered to the queues of the app's account instead."""
+        for subscription, topic in _subscriptions(lake):
+            self.event_grid.subscribe_queue(subscription, account, topic=topic, dead_letter_account=account)
 
     # The parts, in the order they start
 
@@ -238,9 +238,10 @@ class LocalCloud:
         self.identity.endpoint = f"http://{HOST}:{server.port}{PATH}"
 
     def _start_event_grid(self) -> None:
-        blobs = f"https://{HOST}:{self.azurite.ports['blob']}"
-        store = BlobDeadLetters(blobs, self.certificates.client_context())
-        self.event_grid = EventGrid(self._background.loop, store, time_scale=self._options.time_scale)
+        azurite = {service: f"https://{HOST}:{port}" for service, port in self.azurite.ports.items()}
+        store = BlobDeadLetters(azurite["blob"], self.certificates.client_context())
+        messages = QueueMessages(azurite["queue"], self.certificates.client_context())
+        self.event_grid = EventGrid(self._background.loop, store, messages, time_scale=self._options.time_scale)
         self._cleanup.callback(lambda: self._background.call(self.event_grid.close()))
         self.storage.on_blob(self._blob_changed)
 
@@ -292,3 +293,9 @@ class LocalCloud:
     def _bad_news(self, message: str) -> None:
         self.problems.append(message)
         self._options.say(message)
+
+
+def _subscriptions(lake: str) -> list[tuple[Subscription, str]]:
+    """Those of infra/event-subscriptions.json, each with its topic."""
+    topics = {"lake": storage_account_id(lake), "workspace": workspace_id()}
+    return [(subscription, topics[subscription.source]) for subscription in load_subscriptions()]

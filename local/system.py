@@ -159,6 +159,8 @@ class LocalSystem:
             "DIABETES_ENDPOINT": ENDPOINT,
             "RELEARN_EVENTS_TOPIC_ENDPOINT": f"{self.cloud.arm_url}/topics/{TOPIC}/api/events",
             "PYTHON_THREADPOOL_THREAD_COUNT": "16",
+            # Events come by the webhook: nothing polls the other way.
+            "AzureWebJobs.receive_queued_event.Disabled": "true",
             # As Core Tools does: nobody who watches wants to wait half a minute for a poll.
             "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:02",
         }

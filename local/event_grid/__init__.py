@@ -2,6 +2,7 @@
 
 from local.event_grid.dead_letters import BlobDeadLetters, DeadLetter
 from local.event_grid.delivery import Attempt
+from local.event_grid.destinations import QueueMessages
 from local.event_grid.endpoints import HandshakeRefused
 from local.event_grid.envelopes import Published
 from local.event_grid.filters import BadSubscription
@@ -17,6 +18,7 @@ __all__ = [
     "EventGrid",
     "HandshakeRefused",
     "Published",
+    "QueueMessages",
     "Subscription",
     "load_subscriptions",
     "topic_id",

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from local.event_grid.dead_letters import DeadLetter, DeadLetterStore, blob_name, content_of
-from local.event_grid.endpoints import Courier
-from local.event_grid.envelopes import Published, body_of, headers_of
+from local.event_grid.destinations import Destination
+from local.event_grid.envelopes import Published, body_of
 from local.event_grid.schedule import NOT_RETRIED, TOO_MANY_ATTEMPTS, TOO_OLD, Outcome
 from local.event_grid.subscriptions import Subscription
 from local.service import now
@@ -38,11 +38,11 @@ class Attempt:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Active:
-    """A subscription with a destination that has shaken hands. `ended`: it gets nothing any more."""
+    """A subscription with a destination that wants its events. `ended`: it gets nothing any more."""
 
     subscription: Subscription
     topic: str
-    endpoint: str
+    destination: Destination
     dead_letter_account: str | None = None
     ended: bool = False
     ready: deque[Pending] = field(default_factory=deque)
@@ -72,10 +72,9 @@ class Reports:
 class Delivery:
     """Runs on the cloud's loop; every method is called there."""
 
-    def __init__(self, courier: Courier, store: DeadLetterStore, reports: Reports, *, time_scale: float) -> None:
+    def __init__(self, store: DeadLetterStore, reports: Reports, *, time_scale: float) -> None:
         self.paused = False
         self.shuffle: random.Random | None = None
-        self._courier = courier
         self._store = store
         self._reports = reports
         self._time_scale = time_scale
@@ -124,7 +123,6 @@ class Delivery:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        await self._courier.close()
         await self._store.close()
 
     def _next_batch(self, active: Active) -> list[Pending]:
@@ -157,19 +155,11 @@ class Delivery:
     async def _attempt(self, active: Active, batch: Sequence[Pending]) -> Outcome:
         """One request; one answer for the whole batch."""
         subscription = active.subscription
-        batched = subscription.max_events_per_batch > 1
         for pending in batch:
             pending.attempts += 1
             pending.last_attempt_at = now()
-        headers = headers_of(
-            subscription.schema,
-            subscription=subscription.name,
-            attempt=batch[0].attempts,
-            event=batch[0].published.event,
-            batched=batched,
-        )
-        body = body_of(subscription.schema, [pending.published for pending in batch], batched=batched)
-        outcome = await self._courier.deliver(active.endpoint, body, headers)
+        events = [pending.published for pending in batch]
+        outcome = await active.destination.take(subscription, events, batch[0].attempts)
         at = now()
         for pending in batch:
             self._reports.attempted(
@@ -189,7 +179,7 @@ class Delivery:
         subscription = pending.active.subscription
         if outcome.delivered or pending.active.ended:
             self._reports.settled(pending)
-        elif outcome.final(function=subscription.function is not None):
+        elif outcome.final(resource=subscription.for_resource):
             await self._bury(pending, NOT_RETRIED, outcome)
         elif pending.attempts >= subscription.retry.max_attempts:
             await self._bury(pending, TOO_MANY_ATTEMPTS, outcome)

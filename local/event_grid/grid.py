@@ -8,13 +8,14 @@ import secrets
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final, TypeVar
 
 from starlette.routing import BaseRoute
 
 from local.event_grid.dead_letters import DeadLetter, DeadLetterStore
 from local.event_grid.delivery import CONCURRENCY, Active, Attempt, Delivery, Pending, Reports
+from local.event_grid.destinations import Destination, Messages, Queue, Webhook
 from local.event_grid.endpoints import ANSWER_SECONDS, Courier, check_endpoint
 from local.event_grid.envelopes import Published
 from local.event_grid.subscriptions import Subscription
@@ -40,6 +41,7 @@ class EventGrid:
         self,
         loop: asyncio.AbstractEventLoop,
         store: DeadLetterStore,
+        messages: Messages,
         *,
         time_scale: float = 1.0,
         answer_seconds: float = ANSWER_SECONDS,
@@ -56,7 +58,8 @@ class EventGrid:
         self._known: OrderedDict[str, tuple[Published, list[Active]]] = OrderedDict()
         reports = Reports(attempted=self._attempted, buried=self._buried, settled=self._settled)
         self._courier = Courier(connections=CONCURRENCY, answer_seconds=answer_seconds)
-        self._delivery = Delivery(self._courier, store, reports, time_scale=time_scale)
+        self._messages = messages
+        self._delivery = Delivery(store, reports, time_scale=time_scale)
 
     def routes(self) -> Sequence[BaseRoute]:
         return [TopicEndpoint(self.topic_key, self._take).route()]
@@ -123,11 +126,38 @@ class EventGrid:
         """
         check_endpoint(endpoint)
         self._call(self._courier.shake_hands(subscription.schema, endpoint, subscription.name))
+        destination = Webhook(courier=self._courier, url=endpoint)
+        self._activate(subscription, destination, topic=topic, dead_letter_account=dead_letter_account)
+
+    def subscribe_queue(
+        self,
+        subscription: Subscription,
+        account: str,
+        *,
+        topic: str,
+        dead_letter_account: str | None = None,
+    ) -> None:
+        """Put what `subscription` wants of `topic` into its queue of that account, one event a message.
+
+        A subscription of the same name and topic is replaced. A queue that is missing is found out by delivering.
+
+        Raises:
+            ValueError: the subscription names no queue.
+        """
+        if subscription.queue is None:
+            raise ValueError(f"{subscription.name}: names no queue to deliver to")
+        destination = Queue(messages=self._messages, account=account, name=subscription.queue)
+        single = replace(subscription, max_events_per_batch=1)
+        self._activate(single, destination, topic=topic, dead_letter_account=dead_letter_account)
+
+    def _activate(
+        self, subscription: Subscription, destination: Destination, *, topic: str, dead_letter_account: str | None
+    ) -> None:
         self.unsubscribe(topic, subscription.name)
         active = Active(
             subscription=subscription,
             topic=topic,
-            endpoint=endpoint,
+            destination=destination,
             dead_letter_account=dead_letter_account,
         )
         with self._changed:
@@ -186,6 +216,8 @@ class EventGrid:
 
     async def close(self) -> None:
         await self._delivery.close()
+        await self._courier.close()
+        await self._messages.close()
 
     def _take(self, published: Published) -> None:
         with self._changed:

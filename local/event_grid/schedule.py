@@ -10,8 +10,8 @@ SUCCESS: Final = frozenset({200, 201, 202, 203, 204})
 WAITS: Final = (10, 30, 60, 300, 600, 1800, 3600, 10800, 21600, 43200)
 _SHORTEST: Final = 10
 _AT_LEAST: Final = {401: 300, 404: 300, 408: 120, 503: 30}
-_NOT_RETRIED_BY_FUNCTION: Final = frozenset({400, 403, 413})
-_NOT_RETRIED_BY_WEBHOOK: Final = _NOT_RETRIED_BY_FUNCTION | {401}
+_NOT_RETRIED_BY_RESOURCE: Final = frozenset({400, 403, 413})
+_NOT_RETRIED_BY_WEBHOOK: Final = _NOT_RETRIED_BY_RESOURCE | {401}
 _OUTCOMES: Final = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -40,9 +40,9 @@ class Outcome:
     def delivered(self) -> bool:
         return self.status in SUCCESS
 
-    def final(self, *, function: bool) -> bool:
+    def final(self, *, resource: bool) -> bool:
         """Whether the destination said something that trying again does not change."""
-        return self.status in (_NOT_RETRIED_BY_FUNCTION if function else _NOT_RETRIED_BY_WEBHOOK)
+        return self.status in (_NOT_RETRIED_BY_RESOURCE if resource else _NOT_RETRIED_BY_WEBHOOK)
 
     def wait(self, attempts: int) -> float:
         """Seconds until the next attempt, after so many."""

@@ -44,6 +44,11 @@ class Subscription:
     max_events_per_batch: int = 1
     preferred_batch_kilobytes: int = 64
 
+    @property
+    def for_resource(self) -> bool:
+        """Whether it is delivered to a resource of Azure (a function, a queue), not to any webhook."""
+        return self.function is not None or self.queue is not None
+
     def wants(self, published: Published) -> bool:
         """Whether this event is to be delivered. A CloudEvent cannot be put into the Event Grid schema."""
         if published.is_cloud_event and self.schema == "EventGridSchema":

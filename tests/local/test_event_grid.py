@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,7 @@ from local.background import Background
 from local.cloud import LocalCloud
 from local.event_grid import EventGrid, HandshakeRefused, Subscription, load_subscriptions, topic_id
 from local.event_grid.envelopes import Schema
-from local.event_grid.schedule import SOCKET_ERROR, WAITS, outcome_of
+from local.event_grid.schedule import SOCKET_ERROR, WAITS, Outcome, outcome_of
 from local.event_grid.subscriptions import RetryPolicy
 from local.service import Event, storage_account_id
 from tests.local.waiting import eventually
@@ -129,6 +130,31 @@ class Letters:
         pass
 
 
+class Queues:
+    """Queues in memory, which answer as they are told, in order, and 201 when they are told nothing more."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self.messages: list[tuple[str, str]] = []
+
+    async def put(self, account: str, queue: str, text: str) -> Outcome:
+        status = self.statuses.pop(0) if self.statuses else 201
+        if status == 201:
+            self.messages.append((f"{account}/{queue}", text))
+        return outcome_of(status)
+
+    async def close(self) -> None:
+        pass
+
+    def events(self) -> list[Any]:
+        return [json.loads(base64.b64decode(text, validate=True)) for _, text in self.messages]
+
+
+@pytest.fixture
+def queues() -> Queues:
+    return Queues()
+
+
 @pytest.fixture
 def destination() -> Iterator[Destination]:
     destination = Destination()
@@ -145,13 +171,13 @@ MakeGrid = Callable[[float], EventGrid]
 
 
 @pytest.fixture
-def make_grid(letters: Letters) -> Iterator[MakeGrid]:
+def make_grid(letters: Letters, queues: Queues) -> Iterator[MakeGrid]:
     """Grids by how long they wait for an answer. Retries come after a thousandth of the real waits."""
     background = Background()
     made: list[EventGrid] = []
 
     def make(answer_seconds: float) -> EventGrid:
-        made.append(EventGrid(background.loop, letters, time_scale=0.001, answer_seconds=answer_seconds))
+        made.append(EventGrid(background.loop, letters, queues, time_scale=0.001, answer_seconds=answer_seconds))
         return made[-1]
 
     yield make
@@ -359,7 +385,7 @@ def test_the_waits_are_the_services() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "function", "final"),
+    ("status", "resource", "final"),
     [
         (400, True, True),
         (413, True, True),
@@ -369,8 +395,8 @@ def test_the_waits_are_the_services() -> None:
         (404, False, False),
     ],
 )
-def test_which_answers_are_final(status: int, function: bool, final: bool) -> None:
-    assert outcome_of(status).final(function=function) is final
+def test_which_answers_are_final(status: int, resource: bool, final: bool) -> None:
+    assert outcome_of(status).final(resource=resource) is final
 
 
 # Dead letters
@@ -536,6 +562,68 @@ def test_topics_are_waited_for_apart(grid: EventGrid, destination: Destination) 
         grid.wait_idle(0.1, topic=TOPIC.upper())
 
 
+# Queues
+
+
+@pytest.mark.parametrize("schema", BOTH)
+def test_a_queue_gets_one_event_a_message_as_a_webhook_would_get_it(
+    grid: EventGrid, destination: Destination, queues: Queues, schema: Schema
+) -> None:
+    wanted = subscription(schema, queue="events", max_events_per_batch=5)
+    grid.pause()
+    grid.subscribe_queue(replace(wanted, name="queued"), "app999", topic=TOPIC)
+    subscribe(grid, destination, replace(wanted, max_events_per_batch=1))
+    for number in (1, 2):
+        grid.publish(TOPIC, landed(number))
+    grid.resume()
+    grid.wait_idle(PATIENCE)
+    assert {place for place, _ in queues.messages} == {"app999/events"}
+    bodies = [one.body for one in destination.notifications()]
+    assert queues.events() == [body[0] if isinstance(body, list) else body for body in bodies]
+    assert {attempt.status for attempt in grid.deliveries if attempt.subscription == "queued"} == {201}
+
+
+def test_a_queue_needs_no_handshake_and_a_name(grid: EventGrid) -> None:
+    with pytest.raises(ValueError, match="files: names no queue"):
+        grid.subscribe_queue(subscription(), "app999", topic=TOPIC)
+    grid.subscribe_queue(subscription(queue="events"), "app999", topic=TOPIC)
+    assert grid.subscriptions == ((TOPIC, "files"),)
+
+
+def test_the_same_subscription_is_delivered_one_way(grid: EventGrid, destination: Destination, queues: Queues) -> None:
+    """What was delivered to a webhook is delivered to a queue from now on, not to both."""
+    subscribe(grid, destination)
+    grid.subscribe_queue(subscription(queue="events"), "app999", topic=TOPIC)
+    grid.publish(TOPIC, landed())
+    grid.wait_idle(PATIENCE)
+    assert (destination.notifications(), len(queues.messages)) == ([], 1)
+
+
+def test_a_queue_that_is_missing_is_tried_again_and_then_the_event_is_a_dead_letter(
+    grid: EventGrid, queues: Queues, letters: Letters
+) -> None:
+    wanted = subscription(queue="events", retry=RetryPolicy(max_attempts=2))
+    grid.subscribe_queue(wanted, "app999", topic=TOPIC, dead_letter_account="app999")
+    queues.statuses = [401, 404, 404, 404]
+    grid.publish(TOPIC, landed(1))
+    grid.wait_idle(PATIENCE)
+    grid.publish(TOPIC, landed(2))
+    grid.wait_idle(PATIENCE)
+    grid.publish(TOPIC, landed(3))
+    grid.wait_idle(PATIENCE)
+    assert [(letter.attempts, letter.last_outcome) for letter in grid.dead_letters] == [(2, "NotFound")] * 2
+    assert [event["data"]["contentLength"] for event in queues.events()] == [3]
+    assert len(letters.written) == 2
+
+
+def test_a_topic_that_may_not_write_to_the_queue_does_not_try_again(grid: EventGrid, queues: Queues) -> None:
+    grid.subscribe_queue(subscription(queue="events"), "app999", topic=TOPIC)
+    queues.statuses = [403]
+    grid.publish(TOPIC, landed())
+    grid.wait_idle(PATIENCE)
+    assert [(letter.attempts, letter.reason) for letter in grid.dead_letters] == [(1, "UndeliverableDueToClientError")]
+
+
 # In the whole cloud
 
 
@@ -662,3 +750,23 @@ def test_publishing_nonsense_is_refused(cloud: LocalCloud, body: bytes) -> None:
             headers={"aeg-sas-key": cloud.event_grid.topic_key},
         )
     assert answer.status_code == 400
+
+
+@pytest.mark.cloud
+def test_a_queue_that_was_never_made_is_a_dead_letter_in_the_end(
+    cloud: LocalCloud, app_account: Account, lake_account: Account
+) -> None:
+    (wanted,) = (one for one in load_subscriptions() if one.source == "lake")
+    topic, wanted = storage_account_id(lake_account.name), replace(wanted, retry=RetryPolicy(max_attempts=1))
+    event = replace(landed(), subject="/blobServices/default/containers/lake/blobs/a.csv")
+    for queue in ("events", "never-made"):
+        to = replace(wanted, name=queue, queue=queue)
+        cloud.event_grid.subscribe_queue(to, app_account.name, topic=topic, dead_letter_account=app_account.name)
+    cloud.event_grid.publish(topic, event)
+    cloud.event_grid.wait_idle(PATIENCE, topic=topic)
+    statuses = {one.subscription: one.status for one in cloud.event_grid.deliveries if one.event_id == event.id}
+    assert statuses == {"events": 201, "never-made": 404}
+    (letter,) = (one for one in cloud.event_grid.dead_letters if one.event_id == event.id)
+    assert (letter.subscription, letter.last_outcome) == ("never-made", "NotFound")
+    assert letter.blob is not None
+    cloud.event_grid.unsubscribe(topic)
