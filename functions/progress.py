@@ -21,5 +21,7 @@ def look(message: func.QueueMessage) -> None:
 @blueprint.function_name("sweep")
 @blueprint.timer_trigger(arg_name="timer", schedule=SWEEP_SCHEDULE, run_on_startup=False, use_monitor=True)
 def sweep(timer: func.TimerRequest) -> None:
-    """Wakes whatever is due, and what poisoned wake-ups were for."""
-    wiring.app().scheduler.sweep()
+    """Wakes whatever is due, and what poisoned wake-ups were for; takes in poisoned events."""
+    app = wiring.app()
+    app.scheduler.sweep()
+    app.poisoned.sweep()

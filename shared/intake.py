@@ -67,6 +67,16 @@ class Intake:
         for rule, match in matches:
             self._accept(rule, match, parsed)
 
+    def receive_queued(self, text: str) -> None:
+        """Takes the message of a queue: one event, or an array of them, which a webhook's host would have taken apart.
+
+        Raises:
+            StorageUnavailable: one of them is not in the ledger; the message must come again, and those that are in it
+                are known then.
+        """
+        for raw in events.separate(text):
+            self.receive(raw)
+
     def _look_up(self, renamed: FileLanded) -> Event | Refused:
         """A rename does not carry the file's ETag, which is half of its identity: one HEAD gives it."""
         found = self._lake.properties(renamed.account, renamed.container, renamed.path)

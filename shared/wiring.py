@@ -22,17 +22,20 @@ from shared.cloud.machine_learning import WorkspaceClient
 from shared.cloud.manifest_blobs import ManifestBlobs
 from shared.cloud.notifications import TopicNotifier
 from shared.cloud.permit_table import PermitTable
+from shared.cloud.poisoned_events import PoisonedEventQueue
 from shared.cloud.recent_table import RecentTable
 from shared.cloud.wake_up_queue import WakeUpQueue
 from shared.engine import Engine
 from shared.errors import ConfigurationError, Problem
 from shared.intake import Intake
 from shared.looks import InlineLooks, Scheduler
+from shared.poisoned import PoisonedDeliveries
 from shared.ports import Clock
 from shared.queries import Queries
 from shared.rules import Rules
 from shared.rules import file as rules_file
 from shared.settings import (
+    EVENT_POISON_QUEUE,
     MANIFEST_CONTAINER,
     POISON_QUEUE,
     WAKE_UP_QUEUE,
@@ -58,6 +61,7 @@ class App:
     intake: Intake
     engine: Engine
     scheduler: Scheduler
+    poisoned: PoisonedDeliveries
     queries: Queries
     rules: Rules
     clock: Clock
@@ -72,6 +76,9 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
     wake_ups = WakeUpQueue(
         storage.queue(settings.storage, WAKE_UP_QUEUE, credential),
         storage.queue(settings.storage, POISON_QUEUE, credential, encoded=False),
+    )
+    poisoned_events = PoisonedEventQueue(
+        storage.queue(settings.storage, EVENT_POISON_QUEUE, credential, encoded=False),
     )
     blobs = storage.blobs(settings.storage, credential)
     lanes = LaneTable(tables.get_table_client("lanes"))
@@ -118,7 +125,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
     )
 
     def close() -> None:
-        for part in (inline, factory, workspace, notifier, tables, wake_ups, blobs, credential):
+        for part in (inline, factory, workspace, notifier, tables, wake_ups, poisoned_events, blobs, credential):
             if part is not None:
                 part.close()
 
@@ -126,6 +133,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         intake=intake,
         engine=engine,
         scheduler=scheduler,
+        poisoned=PoisonedDeliveries(messages=poisoned_events, receive=intake.receive_queued, clock=clock),
         queries=queries,
         rules=rules,
         clock=clock,

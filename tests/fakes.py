@@ -20,6 +20,7 @@ from shared.ports import (
     LaneChange,
     NewDeployment,
     Permit,
+    PoisonedEvent,
     RefusedEvent,
     Resource,
     Run,
@@ -219,6 +220,39 @@ class FakeWakeUps:
         for key in drained:
             revive(key)
         return drained
+
+
+class FakePoisonedEvents:
+    """Messages are hidden by the clock; `broken` says of which the removal fails."""
+
+    def __init__(self, clock: FakeClock, storage: Storage | None = None) -> None:
+        self.clock = clock
+        self.storage = storage or Storage()
+        self.messages: dict[str, PoisonedEvent] = {}
+        self.visible: dict[str, datetime] = {}
+        self.broken: set[str] = set()
+        self._ids = itertools.count(1)
+
+    def put(self, text: str) -> str:
+        id_ = str(next(self._ids))
+        expires = self.clock.now() + timedelta(days=7)
+        self.messages[id_] = PoisonedEvent(id=id_, text=text, expires=expires, receipt="")
+        self.visible[id_] = self.clock.now()
+        return id_
+
+    def receive(self) -> PoisonedEvent | None:
+        self.storage.call("receive poisoned event")
+        found = min((i for i in self.messages if self.visible[i] <= self.clock.now()), key=self.visible.get, default="")
+        if not found:
+            return None
+        self.visible[found] = self.clock.now() + timedelta(minutes=4)
+        return self.messages[found]
+
+    def remove(self, event: PoisonedEvent) -> None:
+        self.storage.call("remove poisoned event")
+        if event.id in self.broken:
+            raise StorageUnavailable("not removed")
+        del self.messages[event.id]
 
 
 class FakePermits:

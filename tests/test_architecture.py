@@ -40,6 +40,7 @@ def test_there_are_these_functions_and_no_others() -> None:
     triggers = {name: binding["type"] for name, binding in bindings().items()}
     assert triggers == {
         "receive_event": "eventGridTrigger",
+        "receive_queued_event": "queueTrigger",
         "look": "queueTrigger",
         "sweep": "timerTrigger",
         "health": "httpTrigger",
@@ -54,11 +55,21 @@ def test_health_is_the_only_anonymous_route() -> None:
     assert {name for name, level in levels.items() if "ANONYMOUS" in level.upper()} == {"health"}
 
 
-def test_the_queue_trigger_reads_the_queue_the_app_sends_to() -> None:
-    binding = bindings()["look"]
-    assert binding["queueName"] in product_settings.QUEUES
+@pytest.mark.parametrize(
+    ("function", "queue", "poison"),
+    [
+        ("look", product_settings.WAKE_UP_QUEUE, product_settings.POISON_QUEUE),
+        ("receive_queued_event", product_settings.EVENT_QUEUE, product_settings.EVENT_POISON_QUEUE),
+    ],
+)
+def test_a_queue_trigger_reads_its_queue_and_the_host_poisons_where_the_sweep_looks(
+    function: str, queue: str, poison: str
+) -> None:
+    binding = bindings()[function]
+    assert binding["queueName"] == queue
     assert binding["connection"] == product_settings.STORAGE_CONNECTION
-    assert f"{binding['queueName']}-poison" == product_settings.POISON_QUEUE
+    assert f"{queue}-poison" == poison
+    assert {queue, poison} <= set(product_settings.QUEUES)
 
 
 def test_the_sample_settings_are_complete_and_right() -> None:
@@ -124,7 +135,7 @@ def test_importing_the_app_needs_no_settings() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "7"
+    assert done.stdout.strip() == str(len(bindings()))
 
 
 def test_the_package_holds_what_the_app_imports_and_nothing_of_the_workshop() -> None:

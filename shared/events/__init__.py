@@ -1,6 +1,7 @@
 """The events: what they are, how deliveries are read and told apart, how they are kept."""
 
 from shared.events.breaches import Breach
+from shared.events.envelopes import separate
 from shared.events.event_grid import parse
 from shared.events.records import Value, from_record, to_record
 from shared.events.values import (
@@ -31,5 +32,6 @@ __all__ = [
     "identity",
     "model_key",
     "parse",
+    "separate",
     "to_record",
 ]

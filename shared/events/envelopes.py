@@ -172,6 +172,15 @@ def opened(raw: str) -> Fields:
     return Fields("", value)
 
 
+def separate(raw: str) -> list[str]:
+    """Each event of an array as a text of its own; anything else as it came. Never raises, whatever the text."""
+    try:
+        value = json.loads(raw)
+        return [json.dumps(each) for each in value] if isinstance(value, list) and len(value) > 1 else [raw]
+    except (ValueError, RecursionError):
+        return [raw]
+
+
 def storable(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 

@@ -134,6 +134,25 @@ class WakeUps(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoisonedEvent:
+    """A message that brought events and that the host gave up. `receipt` shows that it is ours to remove."""
+
+    id: str
+    text: str
+    expires: datetime | None
+    receipt: str = field(repr=False)
+
+
+class PoisonedEvents(Protocol):
+    """What came over the event queue and failed too often."""
+
+    def receive(self) -> PoisonedEvent | None:
+        """The next one. Nobody gets it again for some minutes; then it comes again, unless it has been removed."""
+
+    def remove(self, event: PoisonedEvent) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
     """One unit of a resource, held by a reaction since its start was intended."""
 

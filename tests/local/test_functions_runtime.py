@@ -29,6 +29,7 @@ RUNTIME = "azure-functions-runtime==1.3.0"
 
 FUNCTIONS = {
     "receive_event": "eventGridTrigger",
+    "receive_queued_event": "queueTrigger",
     "look": "queueTrigger",
     "sweep": "timerTrigger",
     "health": "httpTrigger",
@@ -105,7 +106,7 @@ def get(path: str, **route: str) -> bindings.Payload:
     return bindings.http(bindings.HttpCall(method="GET", url=url, headers={}, query={}, route=route, body=b""))
 
 
-def wake_up(body: str) -> bindings.Payload:
+def queued(body: str) -> bindings.Payload:
     now = datetime.now(UTC)
     message = bindings.QueueMessage(body=body, id="7", dequeue_count=1, pop_receipt="r", inserted=now, next_visible=now)
     return bindings.queue(message)
@@ -115,7 +116,11 @@ def calls() -> list[dict[str, Any]]:
     """One real payload for every trigger, made by the runner's own host."""
     return [
         call("receive_event", bindings.event_grid(UNKNOWN_EVENT)),
-        call("look", wake_up(json.dumps({"look": "lane:nobody-knows-this-lane"}))),
+        # Members that the host mixes into the message's metadata, and that a QueueMessage could not be made of.
+        call(
+            "receive_queued_event", queued(json.dumps({**UNKNOWN_EVENT, "dequeueCount": "two", "insertionTime": "x"}))
+        ),
+        call("look", queued(json.dumps({"look": "lane:nobody-knows-this-lane"}))),
         call("sweep", bindings.timer(past_due=False, status=None)),
         call("health", get("health")),
         call("list_reactions", get("reactions")),
@@ -173,8 +178,8 @@ def test_every_trigger_reaches_its_function_in_the_worker(runtime_python, cloud)
 @pytest.mark.timeout(900)
 def test_what_the_runner_decodes_the_worker_decodes_the_same(runtime_python):
     """A body that breaks the trigger metadata fails in the worker before the function's own code runs, as here."""
-    poison = call("look", wake_up(json.dumps({"dequeueCount": "two"})))
+    poison = call("look", queued(json.dumps({"dequeueCount": "two"})))
     outcome = run(runtime_python, scrubbed(os.environ), [poison])["outcomes"]["look"]
     with pytest.raises(ValueError, match="in trigger metadata") as ours:
-        bindings.decode("queueTrigger", None, wake_up(json.dumps({"dequeueCount": "two"})))
+        bindings.decode("queueTrigger", None, queued(json.dumps({"dequeueCount": "two"})))
     assert outcome["exception"] == f"ValueError: {ours.value}"
