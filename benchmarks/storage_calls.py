@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from azure.identity import DefaultAzureCredential
 
+from benchmarks import costs
 from local.cloud import LocalCloud
 from local.progress import ByHand
 from local.system import leave_the_outside
@@ -113,6 +114,13 @@ def afterwards(stage: Stage) -> Measured:
     return meter.taken()
 
 
+def refused_event(stage: Stage) -> Measured:
+    """One that no rule waits for, such as a file that a job has written."""
+    event, meter = stage.land("out/one/a.csv"), Meter(stage)
+    meter.during(lambda: stage.deliver(event))
+    return meter.taken()
+
+
 def further_look(stage: Stage) -> Measured:
     """One more look at the factory while the run goes on."""
     stage.factory.progress.set(ByHand(), "score")
@@ -178,6 +186,7 @@ def measure(cloud: LocalCloud, credential: DefaultAzureCredential, folder: Path)
     return {
         "lone_event": asdict(on_a_stage(lone_event)),
         "after_its_end": asdict(on_a_stage(afterwards)),
+        "refused_event": asdict(on_a_stage(refused_event)),
         "further_look": asdict(on_a_stage(further_look)),
         "burst_of_1": asdict(one),
         f"burst_of_{BURST}": asdict(many),
@@ -214,6 +223,10 @@ def main() -> int:
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     show(found)
+    print(f"\n{costs.counted(found)}")
+    price = costs.prices()
+    for title, lines in costs.tables(found, price).items():
+        print(f"\n{costs.markdown(title, lines, price['currency'])}")
     print(f"\nIt took {time.monotonic() - began:.0f} s. The figures: {RESULT.relative_to(ROOT)}")
     return 0
 
