@@ -208,6 +208,11 @@ def test_ctrl_c_ends_it_and_everything_it_started(first_day: FirstDay) -> None:
     assert first_day.still_listening == []
 
 
+def test_only_the_way_that_events_come_is_polled(second_day: Running) -> None:
+    functions = httpx.get(f"{second_day.url}/admin/functions", trust_env=False, timeout=30).json()
+    assert [function["name"] for function in functions if function["isDisabled"]] == ["receive_queued_event"]
+
+
 def test_a_second_start_goes_on_where_the_first_ended(first_day: FirstDay, second_day: Running) -> None:
     """With the same reactions, registry and endpoint: nothing is trained or deployed anew."""
     assert "training" not in second_day.said

@@ -169,6 +169,14 @@ def test_an_event_stays_while_storage_is_out(queued: Queued) -> None:
         stage.cloud.storage.faults.clear()
 
 
+def test_a_sweep_with_nothing_to_do_makes_three_calls(stage: Stage) -> None:
+    """What is due, and one look into either poison queue: 864 calls a day."""
+    before = stage.cloud.storage.calls.kinds(stage.account.name)
+    stage.sweep()
+    after = stage.cloud.storage.calls.kinds(stage.account.name)
+    assert {kind: n - before.get(kind, 0) for kind, n in after.items()} == {"table query": 1, "queue get": 2}
+
+
 # --- the running host -------------------------------------------------------------------------------------------------
 
 
