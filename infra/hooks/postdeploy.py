@@ -31,14 +31,14 @@ PARAMETERS: Final[Mapping[str, str]] = {
 """Of infra/events.bicep, and which output each is."""
 
 
-def run(environment: Mapping[str, str], pause: float = PAUSE_SECONDS) -> None:
+def run(environment: Mapping[str, str], pause: float = PAUSE_SECONDS, tries: int = TRIES) -> None:
     missing = [name for name in NEEDED if not environment.get(name)]
     if missing:
         raise HookFailed(f"azd has no {', '.join(missing)}: provision first")
     if environment["RELEARN_EVENT_DELIVERY"] == "queue":
         say("events come through the queue: main.bicep has made the subscriptions")
         return
-    _until_indexed(environment, pause)
+    _until_indexed(environment, pause, tries)
     say("making the event subscriptions (Event Grid calls the function to see that it is there)")
     for attempt in (1, 2, 3):  # an app that is just starting may not answer Event Grid's call in time
         try:
@@ -64,18 +64,18 @@ def command(environment: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _until_indexed(environment: Mapping[str, str], pause: float) -> None:
+def _until_indexed(environment: Mapping[str, str], pause: float, tries: int) -> None:
     """A deployment that succeeded says nothing of the functions: an import that fails leaves an app without any."""
     app = (
         f"/subscriptions/{environment['AZURE_SUBSCRIPTION_ID']}/resourceGroups/{environment['AZURE_RESOURCE_GROUP']}"
         f"/providers/Microsoft.Web/sites/{environment['AZURE_FUNCTION_APP_NAME']}"
     )
-    for _ in range(TRIES):
+    for _ in range(tries):
         found: Any = get(f"{app}/functions/{FUNCTION}", "2024-11-01")
         if found is not None:
             return
         say(f"waiting for the app to show its function {FUNCTION}")
         time.sleep(pause)
     raise HookFailed(
-        f"the app shows no function {FUNCTION} after {TRIES * pause:.0f} s: look at its log stream, and at /api/health"
+        f"the app shows no function {FUNCTION} after {tries * pause:.0f} s: look at its log stream, and at /api/health"
     )

@@ -215,11 +215,10 @@ def test_the_subscriptions_are_made_once_the_function_is_there(commands: Command
     assert f"lakeTopicId={OUTPUTS['RELEARN_LAKE_TOPIC_ID']}" in made
 
 
-def test_an_app_without_functions_gets_none(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postdeploy, "TRIES", 3)
+def test_an_app_without_functions_gets_none(commands: Commands) -> None:
     commands.answer("/functions/receive_event?", "NotFound", code=3)
     with pytest.raises(HookFailed, match="shows no function receive_event"):
-        postdeploy.run(OUTPUTS, pause=0)
+        postdeploy.run(OUTPUTS, pause=0, tries=3)
     assert commands.calls("az deployment") == []
 
 

@@ -1,4 +1,4 @@
-"""The delivery pipelines of GitHub and Azure DevOps, as files: least privilege, no secret, nothing that is not there."""
+"""The delivery pipelines of GitHub and Azure DevOps as files: least privilege, no secret, nothing that is not there."""
 
 from __future__ import annotations
 
