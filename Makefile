@@ -5,7 +5,7 @@ DATA ?=
 HOST ?= local
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo run test bench check adf-evaluator clean setup setup-dev setup-check
+.PHONY: help demo run test bench check package adf-evaluator clean setup setup-dev setup-check
 .DEFAULT_GOAL := help
 
 help:  ## these targets
@@ -31,6 +31,9 @@ check: setup-check  ## format, lint, types, direction of imports, rules file, ML
 	@$(VENV)/python -m shared.rules check reactions.yaml --settings local.settings.sample.json
 	@$(VENV)/python -m ml.check
 	@$(VENV)/python -m infra.check
+
+package: setup-dev  ## .relearn/package.zip: what a deployment uploads
+	@$(VENV)/python -m infra.package
 
 adf-evaluator: setup-dev  ## Microsoft's evaluator records its answers to every ADF expression (150 MB, Linux x86-64)
 	@$(VENV)/python -m tests.infra.adf_evaluator

@@ -133,6 +133,8 @@ async def main(app_root):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--app-root", required=True)
-    root = parser.parse_args().app_root
-    sys.path[:] = [*sys.path[1:], root]  # the worker puts the app root last, and knows nothing of this script's folder
-    print(json.dumps(asyncio.run(main(root))))
+    parser.add_argument("--worker", required=True, help="the folder that the worker library is installed in")
+    given = parser.parse_args()
+    # The worker puts its own library first and the app root last, and knows nothing of this script's folder.
+    sys.path[:] = [given.worker, *sys.path[1:], given.app_root]
+    print(json.dumps(asyncio.run(main(given.app_root))))

@@ -9,9 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +19,10 @@ import pytest
 
 from local.host import bindings
 from local.processes import scrubbed
+from tests import fresh_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("functions_runtime_driver.py")
-VENV = ROOT / ".relearn" / "venv-runtime-3.13"
-RUNTIME = "azure-functions-runtime==1.3.0"
 
 FUNCTIONS = {
     "receive_event": "eventGridTrigger",
@@ -49,39 +46,13 @@ UNKNOWN_EVENT = {
 }
 
 
-def find_python_3_13() -> str | None:
-    """A Python 3.13 that really starts: a pyenv shim on PATH may not."""
-    candidates = [sys.executable, shutil.which("python3.13"), *Path.home().glob(".pyenv/versions/3.13*/bin/python")]
-    for candidate in candidates:
-        if candidate and _version_of(str(candidate)) == "3.13":
-            return str(candidate)
-    return None
-
-
-def _version_of(python: str) -> str:
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    try:
-        asked = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=30, check=False)
-    except OSError:
-        return ""
-    return asked.stdout.strip()
-
-
 @pytest.fixture(scope="module")
 def runtime_python() -> Path:
-    """The interpreter of a virtual environment with the app's requirements and the worker library."""
-    python = find_python_3_13()
-    if python is None:
+    """The interpreter of a virtual environment with the app's requirements; the worker library lies beside it."""
+    if fresh_environment.find_python_3_13() is None:
         pytest.skip("no Python 3.13 on PATH or under ~/.pyenv/versions: azure-functions-runtime needs it")
-    wanted = "\n".join([_version_of(python), RUNTIME, (ROOT / "requirements.txt").read_text()])
-    stamp, interpreter = VENV / "made-from.txt", VENV / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        shutil.rmtree(VENV, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", str(VENV)], check=True)
-        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([interpreter, *install, "-r", str(ROOT / "requirements.txt"), RUNTIME], check=True)
-        stamp.write_text(wanted)
-    return interpreter
+    fresh_environment.worker_library()
+    return fresh_environment.app_python()
 
 
 def call(function: str, payload: bindings.Payload) -> dict[str, Any]:
@@ -131,7 +102,7 @@ def calls() -> list[dict[str, Any]]:
 
 def run(python: Path, environment: Mapping[str, str], what: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ran = subprocess.run(
-        [python, DRIVER, "--app-root", ROOT],
+        [python, DRIVER, "--app-root", ROOT, "--worker", fresh_environment.WORKER],
         input=json.dumps(what), env=dict(environment), cwd=ROOT,
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
