@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.infra import roles
+from tests.infra import bicep, roles
 
-bicep = pytest.importorskip("tests.infra.bicep")
 MODULES = roles.ROOT / "infra" / "modules"
 TABLE = roles.table()
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-relearn"
@@ -20,8 +19,6 @@ PRINCIPALS = {name: f"id-of-{name}" for name in roles.PRINCIPALS}
 SCOPES = {row["scope"]: f"{GROUP}/providers/Microsoft.Any/things/{row['scope']}" for row in TABLE["assignments"]}
 DEFAULTS = ["always", "webhook", "aadEndpoint"]
 Given = set[tuple[str, str, str]]
-
-pytestmark = pytest.mark.skipif(not (MODULES / "roles.bicep").exists(), reason="there is no roles.bicep yet")
 
 
 def deployed(folder: Path = MODULES, **changed: Any) -> Any:
