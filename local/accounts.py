@@ -6,12 +6,15 @@ import itertools
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import httpx
+from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
 from local.azurite import POOL
 from local.identity import mint
 from local.ports import HOST
+from local.service import now
 
 _VERSION = "2023-11-03"
 _EXISTS = 409
@@ -38,6 +41,16 @@ class Account:
             "TableEndpoint": self.table,
         }
         return ";".join(f"{name}={value}" for name, value in parts.items())
+
+    def sign(self, container: str) -> str:
+        """The query of an address that lets whoever has it write into this container for an hour."""
+        return generate_container_sas(
+            account_name=self.name,
+            container_name=container,
+            account_key=self.key,
+            permission=ContainerSasPermissions(read=True, add=True, create=True, write=True, list=True),
+            expiry=now() + timedelta(hours=1),
+        )
 
 
 def accounts_behind(front: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Account]:

@@ -30,7 +30,7 @@ from local.event_grid import BlobDeadLetters, EventGrid, QueueMessages, Subscrip
 from local.folder_lock import FolderLock
 from local.gateway import STORAGE_SERVICES, BlobChange, Gateway
 from local.identity import PATH, Identity
-from local.machine_learning import MachineLearning, Setup
+from local.machine_learning import MachineLearning, Setup, Uploads
 from local.ports import HOST, Ports
 from local.processes import scrubbed
 from local.server import HttpServer, arm_application
@@ -283,6 +283,7 @@ class LocalCloud:
                 lake_url=f"{storage}/{LAKE_CONTAINER}",
                 ca_file=self.certificates.ca_file,
                 publish=lambda event: self.event_grid.publish(workspace_id(), event),
+                uploads=Uploads(account_url=storage, sign=self.account(LAKE_ACCOUNT).sign),
                 persistent=not self._in_memory,
             )
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.assets import Asset, Problem, mapping, read
-from ml.check_uses import batch_problems, monitor_problems
+from ml.check_uses import batch_problems, code_problems, data_problems, monitor_problems
 
 REFERENCE = re.compile(r"\$\{\{\s*([^{}]*?)\s*\}\}")
 PARENT = re.compile(r"\$\{\{\s*parent\.inputs\.(\w+)\s*\}\}")
@@ -29,6 +29,8 @@ FOLDERS = {
     "endpoints": "batch/*-endpoint.yml",
     "deployments": "batch/*-deployment.yml",
     "monitors": "monitors/*.yml",
+    "codes": "codes/*.yml",
+    "data": "data/*.yml",
 }
 
 
@@ -48,6 +50,10 @@ def problems(root: Path) -> list[Problem]:
     for pipeline in assets["pipelines"]:
         found += Pipeline(pipeline).problems()
     found += batch_problems(assets["endpoints"], assets["deployments"], assets["pipelines"])
+    for code in assets["codes"]:
+        found += code_problems(code)
+    for data in assets["data"]:
+        found += data_problems(data)
     for monitor in assets["monitors"]:
         found += monitor_problems(monitor, assets["components"])
     return found

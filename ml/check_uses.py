@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ml.assets import Asset, Problem, mapping
 
+LAKE = "azureml://datastores/lake/paths/"
 SIGNAL = "signal_metrics"  # the output that AML wants of a custom signal, an mltable
 
 
@@ -25,6 +26,30 @@ def batch_problems(
     for endpoint in endpoints:
         if endpoint.body.get("name") not in used:
             yield endpoint.problem("name", "nothing is deployed there")
+
+
+def code_problems(code: Asset) -> Iterator[Problem]:
+    """A folder of ours that has a scoring script, under a name and a version to refer to."""
+    yield from _unnamed(code)
+    where = str(code.body.get("path"))
+    if not (code.file.parent / where / "score.py").is_file():
+        yield code.problem("path", f"there is no score.py in {where}")
+
+
+def data_problems(data: Asset) -> Iterator[Problem]:
+    """A folder of the lake, as jobs see it."""
+    yield from _unnamed(data)
+    path = str(data.body.get("path"))
+    if data.body.get("type") != "uri_folder":
+        yield data.problem("type", f"{data.body.get('type')}, but in the lake there are folders: uri_folder")
+    if not path.startswith(LAKE) or not path.endswith("/") or path == LAKE:
+        yield data.problem("path", f"{path} is no folder in the lake: {LAKE}…/")
+
+
+def _unnamed(asset: Asset) -> Iterator[Problem]:
+    for key in ("name", "version"):
+        if not isinstance(asset.body.get(key), str):
+            yield asset.problem(key, f'{asset.body.get(key)!r} is no text: write {key}: "…"')
 
 
 def monitor_problems(monitor: Asset, components: Sequence[Asset]) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from local.machine_learning.monitoring.definitions import Monitor, MonitorError
 from local.machine_learning.monitoring.evaluation import Metric
 from local.machine_learning.monitoring.runs import MonitorRun
 from local.machine_learning.registry.assets import Model
+from local.machine_learning.registry.codes import Uploads
 from local.machine_learning.service import MachineLearning
 from local.machine_learning.setup import Setup
 
@@ -25,4 +26,5 @@ __all__ = [
     "Setup",
     "Status",
     "StepRecord",
+    "Uploads",
 ]

@@ -93,6 +93,19 @@ class Datastores:
         with self._lock:
             self._containers[name] = container_url.rstrip("/")
 
+    def is_ours(self, uri: str) -> bool:
+        """Whether it is an address in this cloud's storage, which alone is ever called."""
+        return uri.startswith(self._storage_url)
+
+    def make_container(self, url: str) -> None:
+        """A new container.
+
+        Raises:
+            DataError: the storage does not make it.
+        """
+        place = Place(uri=url, container_url=url, path="")
+        _attempt(place, self._container(place).create_container)
+
     def locate(self, uri: str) -> Place:
         """Where this URI points.
 
@@ -105,7 +118,7 @@ class Datastores:
             if container is None:
                 raise DataError(f"{uri}: there is no datastore {match['name']!r} in the workspace")
             return Place(uri=uri, container_url=container, path=match["path"].strip("/"))
-        if not uri.startswith(self._storage_url):
+        if not self.is_ours(uri):
             raise DataError(f"{uri}: is neither azureml://datastores/… nor an address in the storage of this cloud")
         account, _, rest = unquote(urlsplit(uri).path).strip("/").partition("/")
         container, _, path = rest.partition("/")

@@ -18,6 +18,7 @@ from local.machine_learning.answers import DISCOVERY, Answers
 from local.machine_learning.batch.announcements import announcing
 from local.machine_learning.batch.answers import BatchAnswers, shown_job
 from local.machine_learning.batch.batch import DATASTORE, Batch
+from local.machine_learning.batch.bodies import Publication
 from local.machine_learning.batch.execution import Executor
 from local.machine_learning.batch.jobs import Jobs
 from local.machine_learning.batch.pipelines import load_pipeline
@@ -34,7 +35,8 @@ from local.machine_learning.online.answers import OnlineAnswers
 from local.machine_learning.online.launches import Launcher
 from local.machine_learning.online.online import Online
 from local.machine_learning.online.routes import OnlineRoutes
-from local.machine_learning.registry.registry import Registry
+from local.machine_learning.registry.codes import Codes
+from local.machine_learning.registry.registry import Registry, UnknownAsset
 from local.machine_learning.registry.routes import RegistryRoutes
 from local.machine_learning.requests import RequestLog
 from local.machine_learning.setup import Setup
@@ -66,6 +68,9 @@ class MachineLearning:
             storage_url=setup.storage_url, containers={DATASTORE: setup.lake_url}, ca_file=setup.ca_file
         )
         self.registry = Registry(setup.workspace, clock=clock, publish=setup.publish, store=setup.store("registry"))
+        self._codes = Codes(
+            folder=setup.folder / "workspace" / "codes", datastores=self._datastores, uploads=setup.uploads
+        )
         self._batch = self._make_batch(setup, clock)
         self.online = self._make_online(setup, clock)
         self.monitoring = Monitoring(
@@ -119,13 +124,14 @@ class MachineLearning:
     # The whole
 
     def routes(self) -> Sequence[BaseRoute]:
+        online = OnlineAnswers(self._answers)
         return [
             self._doors.control("GET", "", self._get_workspace),
             self._doors.open("GET", DISCOVERY, self._discover),
-            *BatchRoutes(self._batch, self._batch_answers, self._doors).all(),
-            *RegistryRoutes(self.registry, self._answers, self._doors).all(),
-            *MonitoringRoutes(self.monitoring, self._answers, self._doors).all(),
-            *OnlineRoutes(self.online, OnlineAnswers(self._answers), self._doors).all(),
+            *BatchRoutes(self._batch, self._batch_answers, self._doors, self._publication(online)).all(),
+            *RegistryRoutes(self.registry, self._codes, self._answers, self._doors).all(),
+            *MonitoringRoutes(self.monitoring, self._answers, self._doors, self._component_file).all(),
+            *OnlineRoutes(self.online, online, self._doors).all(),
             *self.online.front.routes(),
         ]
 
@@ -234,6 +240,19 @@ class MachineLearning:
             seconds=setup.serve_seconds,
         )
         return Online(self._answers, self._doors, launcher, store=setup.store("online"), clock=clock)
+
+    def _publication(self, online: OnlineAnswers) -> Publication:
+        return Publication(
+            component=lambda text: load_pipeline(self._component_file(text)),
+            finished=lambda kind: online.status_url(self.online.finished(kind)),
+        )
+
+    def _component_file(self, text: str) -> Path:
+        """Raises BadReference or UnknownAsset."""
+        folder = self.registry.find_asset("components", text).folder
+        if folder is None:
+            raise UnknownAsset(f"{text!r} is not on this machine")
+        return folder / "component.yml"
 
     async def _discover(self, request: Request) -> Response:
         return JSONResponse(self._answers.discovery())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.machine_learning.events import Publish, nobody
+from local.machine_learning.registry.codes import Uploads
 from local.machine_learning.store import Store
 from local.service import WORKSPACE
 
@@ -24,6 +25,7 @@ class Setup:
         lake_url: the container behind azureml://datastores/lake.
         ca_file: the authority that vouches for the gateway.
         publish: whom events are told to.
+        uploads: where clients put code; without it they are told that this is not imitated.
         step_seconds: how long a step may take when its pipeline sets no limit.
         serve_seconds: how long an inference server may take until it answers.
         persistent: keep what is registered and deployed in `folder` for the next start.
@@ -37,6 +39,7 @@ class Setup:
     lake_url: str
     ca_file: Path
     publish: Publish = nobody
+    uploads: Uploads | None = None
     workspace: str = WORKSPACE
     step_seconds: float = 900.0
     serve_seconds: float = 120.0

@@ -113,6 +113,28 @@ def test_azures_loader_takes_the_environment_and_it_pins_what_runs_here():
     assert all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in pip)
 
 
+@pytest.mark.parametrize("file", sorted((ML / "data").glob("*.yml")), ids=lambda file: file.stem)
+def test_azures_loader_takes_the_data(file):
+    from azure.ai.ml import load_data
+
+    data = load_data(file)
+
+    assert (data.name, data.version, data.type) == (file.stem, "1", "uri_folder")
+    assert data.path == _yaml(file)["path"]
+
+
+def test_azures_loader_takes_the_code_and_the_rules_refer_to_what_is_published():
+    from azure.ai.ml.entities._load_functions import load_code
+
+    code = load_code(ML / "codes" / "diabetes-serving.yml")
+    rules = _yaml(ROOT / "reactions.yaml")["reactions"]
+
+    assert (Path(code.path) / "score.py").is_file()
+    serving = [rule["deploy-model"]["serving"] for rule in rules.values() if "deploy-model" in rule]
+    assert {part["code"] for part in serving} == {f"azureml:{code.name}:{code.version}"}
+    assert {part["environment"] for part in serving} == {"azureml:relearn-sklearn:1"}
+
+
 @pytest.mark.parametrize("step", ["prep", "score", "train"])
 def test_azures_loaders_take_the_batch_endpoints_and_their_deployments(step):
     from azure.ai.ml import load_batch_endpoint
@@ -292,6 +314,30 @@ FAULTS = {
         "",
         ["data_drift.metric_thresholds: there is none, so nothing could ever be breached"],
     ),
+    "data that is not in the lake": (
+        "data/diabetes-raw.yml",
+        "azureml://datastores/lake/paths/0-raw/diabetes/",
+        "azureml://datastores/workspaceblobstore/paths/0-raw/diabetes/",
+        ["diabetes-raw.yml: path: azureml://datastores/workspaceblobstore/paths/0-raw/diabetes/ is no folder in the"],
+    ),
+    "data whose version is a number": (
+        "data/diabetes-raw.yml",
+        'version: "1"',
+        "version: 1",
+        ["diabetes-raw.yml: version: 1 is no text"],
+    ),
+    "a file where there are folders": (
+        "data/diabetes-silver.yml",
+        "uri_folder",
+        "uri_file",
+        ["diabetes-silver.yml: type: uri_file, but in the lake there are folders"],
+    ),
+    "code without a scoring script": (
+        "codes/diabetes-serving.yml",
+        "../serving",
+        "../samples",
+        ["diabetes-serving.yml: path: there is no score.py in ../samples"],
+    ),
 }
 # The loader of a type sees what is no type.
 NOT_LOADED = {"a type that there is not"}
@@ -316,7 +362,7 @@ def test_our_check_sees_a_fault_that_azures_loaders_take(fault, tmp_path):
 
     assert len(found) == len(expected), found
     assert all(any(part in problem for problem in found) for part in expected), found
-    if file.parent.name in ("batch", "monitors"):
+    if file.parent.name in ("batch", "monitors", "codes", "data"):
         return  # what those refer to is not read before it is there
     if fault in NOT_LOADED:
         with pytest.raises(Exception, match="'ml_table' passed"):
@@ -365,7 +411,7 @@ def _run_check(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _faulty_copy(folder: Path, name: str, old: str, new: str) -> Path:
-    for part in ("components", "pipelines", "environments", "batch", "monitors"):
+    for part in ("components", "pipelines", "environments", "batch", "monitors", "codes", "data", "serving"):
         shutil.copytree(ML / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     file = folder / name
     text = file.read_text(encoding="utf-8")

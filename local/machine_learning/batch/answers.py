@@ -28,10 +28,10 @@ class BatchAnswers:
             "name": endpoint.name,
             "type": f"{PROVIDER}/batchEndpoints",
             "location": REGION,
-            "tags": {},
+            "tags": dict(endpoint.tags),
             "systemData": system_data(endpoint.created),
             "properties": {
-                "description": "",
+                "description": endpoint.description,
                 "properties": {},
                 "authMode": "AADToken",
                 "scoringUri": self.scoring_uri(endpoint.name),
@@ -50,7 +50,7 @@ class BatchAnswers:
             "name": deployment.name,
             "type": f"{PROVIDER}/batchEndpoints/deployments",
             "location": REGION,
-            "tags": {"ComponentDeployment.ComponentId": component_id},
+            "tags": {**deployment.tags, "ComponentDeployment.ComponentId": component_id},
             "systemData": system_data(deployment.created),
             "properties": {
                 "description": component.description,
@@ -63,7 +63,10 @@ class BatchAnswers:
                 "deploymentConfiguration": {
                     "deploymentConfigurationType": "PipelineComponent",
                     "componentId": {"referenceType": "Id", "assetId": component_id},
-                    "settings": {"ComponentDeployment.Settings.continue_on_step_failure": "False"},
+                    "settings": {
+                        "ComponentDeployment.Settings.continue_on_step_failure": "False",
+                        **deployment.settings,
+                    },
                 },
                 "codeConfiguration": None,
                 "environmentId": None,

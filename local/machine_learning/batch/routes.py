@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,10 +13,14 @@ from starlette.routing import BaseRoute
 from local.machine_learning.answers import Refused, missing
 from local.machine_learning.batch.answers import BatchAnswers
 from local.machine_learning.batch.batch import Batch
-from local.machine_learning.batch.deployments import Endpoint
+from local.machine_learning.batch.bodies import DeploymentBody, EndpointBody, Publication
+from local.machine_learning.batch.components import ComponentError
+from local.machine_learning.batch.deployments import Deployment, Endpoint
 from local.machine_learning.batch.invocations import InvalidInvocation, NotImitated, read_invocation
 from local.machine_learning.doors import WORKSPACE_PATH, Doors, json_body
-from local.service import error, original_params
+from local.machine_learning.references import BadReference
+from local.machine_learning.registry.registry import UnknownAsset
+from local.service import error, now, original_params
 
 DEPLOYMENT_HEADER: Final = "azureml-model-deployment"
 REQUEST_HEADER: Final = "repeatability_request-id"  # the client's spelling; it sends the same id when it tries again
@@ -27,7 +32,8 @@ _DISCOVERED: Final = f"/mferp/managementfrontend{WORKSPACE_PATH}{_ENDPOINT}"
 class BatchRoutes:
     """Serves the batch half of one workspace."""
 
-    def __init__(self, batch: Batch, answers: BatchAnswers, doors: Doors) -> None:
+    def __init__(self, batch: Batch, answers: BatchAnswers, doors: Doors, publication: Publication) -> None:
+        self._publication = publication
         self._batch = batch
         self._answers = answers
         self._doors = doors
@@ -37,8 +43,10 @@ class BatchRoutes:
         return [
             control("GET", _ENDPOINTS, self._list_endpoints),
             control("GET", _ENDPOINT, self._get_endpoint),
+            control("PUT", _ENDPOINT, self._put_endpoint),
             control("GET", f"{_ENDPOINT}/deployments", self._list_deployments),
             control("GET", f"{_ENDPOINT}/deployments/{{deployment}}", self._get_deployment),
+            control("PUT", f"{_ENDPOINT}/deployments/{{deployment}}", self._put_deployment),
             control("GET", "/jobs", self._list_jobs),
             control("GET", "/jobs/{job}", self._get_job),
             control("POST", "/jobs/{job}/cancel", self._cancel_job),
@@ -53,6 +61,38 @@ class BatchRoutes:
 
     async def _get_endpoint(self, request: Request) -> Response:
         return JSONResponse(self._answers.endpoint(self._endpoint(request)))
+
+    async def _put_endpoint(self, request: Request) -> Response:
+        body = EndpointBody.read(await json_body(request))
+        try:
+            endpoint = self._batch.endpoints.put(
+                original_params(request)["endpoint"], body.default, body.tags, body.description
+            )
+        except ValueError as problem:
+            raise Refused(400, "UserError", f"The request is invalid: {problem}.") from problem
+        return self._begun(self._answers.endpoint(endpoint), "oe")
+
+    async def _put_deployment(self, request: Request) -> Response:
+        endpoint = self._endpoint(request)
+        body = DeploymentBody.read(await json_body(request))
+        try:
+            component = await asyncio.to_thread(self._publication.component, body.component)
+            deployment = Deployment(
+                name=original_params(request)["deployment"],
+                component=component,
+                created=now(),
+                tags=body.tags,
+                settings=body.settings,
+            )
+            endpoint = self._batch.endpoints.put_deployment(endpoint.name, deployment)
+        except (BadReference, UnknownAsset, ComponentError, ValueError) as problem:
+            raise Refused(400, "UserError", f"The request is invalid: {problem}.") from problem
+        return self._begun(self._answers.deployment(endpoint, deployment), "bd")
+
+    def _begun(self, content: dict[str, Any], kind: str) -> Response:
+        """Answered as begun, and over when somebody asks: only a name is kept, so nothing takes time here."""
+        headers = {"Azure-AsyncOperation": self._publication.finished(kind), "Retry-After": "1"}
+        return JSONResponse(content, status_code=201, headers=headers)
 
     async def _list_deployments(self, request: Request) -> Response:
         endpoint = self._endpoint(request)
@@ -100,7 +140,8 @@ class BatchRoutes:
         wanted = request.headers.get(DEPLOYMENT_HEADER)
         deployment = endpoint.deployment(wanted)
         if deployment is None:
-            raise missing(f"deployment {wanted!r} of endpoint {endpoint.name!r}")
+            # What AML says at an endpoint without a default deployment is not known.
+            raise missing(f"deployment {wanted or endpoint.default!r} of endpoint {endpoint.name!r}")
         try:
             invocation = read_invocation(await json_body(request), deployment.component, self._batch.find_model)
         except InvalidInvocation as problem:

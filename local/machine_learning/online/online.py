@@ -46,6 +46,7 @@ class Online:
         self.deployments = Deployments(
             self.directory, self._provisioning, creations=self.creations, deletions=self.deletions, clock=clock
         )
+        self._clock = clock
         self._restored = self.directory.restore()
 
     # For tests and the demo
@@ -94,6 +95,14 @@ class Online:
             operation = self.directory.operations.get(found.operation)
             if operation is not None:
                 self.directory.operations.end(operation, Ending(outcome=outcome, message=message))
+
+    def finished(self, kind: str) -> str:
+        """The id of an operation on something else than these endpoints, which is over already."""
+        with self.directory.lock:
+            operation_id = self.directory.operations.new_id(kind)
+            ending = Ending(outcome=Outcome.SUCCEEDED)
+            self.directory.operations.remember(operation_id, ending, self._clock.now())
+            return operation_id
 
     def logs(self, deployment: Deployment, container: str = "InferenceServer") -> str:
         """What a really served deployment wrote; of one that failed, why if it has no log."""

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from local.machine_learning.events import Publish, model_registered
 from local.machine_learning.references import Reference, read_reference
-from local.machine_learning.registry.assets import Asset, InvalidAsset, Model, ModelBody, check_name
+from local.machine_learning.registry.assets import Asset, Immutable, InvalidAsset, Model, ModelBody, check_name
 from local.machine_learning.store import Store
 from local.progress import Clock
+
+_CHANGEABLE: Final = frozenset({"tags", "description", "isArchived", "properties"})
 
 
 class UnknownAsset(LookupError):
@@ -131,7 +133,11 @@ class Registry:
     def put_asset(
         self, kind: str, name: str, version: str, properties: Mapping[str, Any], folder: Path | None = None
     ) -> Asset:
-        """Raises InvalidAsset."""
+        """What is registered already is replaced.
+
+        Raises:
+            InvalidAsset: AML would not take it.
+        """
         check_name(name, version)
         with self._lock:
             key = (kind, name.lower(), version.lower())
@@ -143,6 +149,22 @@ class Registry:
             self._assets[key] = asset
             self._save()
             return asset
+
+    def put_version(
+        self, kind: str, name: str, version: str, properties: Mapping[str, Any], folder: Path | None = None
+    ) -> Asset:
+        """The same for what never changes but in its tags and description, once it is registered.
+
+        Raises:
+            InvalidAsset: AML would not take it.
+            Immutable: the version is there, and is something else.
+        """
+        known = self.asset(kind, name, version)
+        if known is not None:
+            changed = sorted(key for key in {*known.properties, *properties} if _changed(key, known, properties))
+            if changed:
+                raise Immutable(f"{', '.join(changed)} of {name}:{version} cannot be changed")
+        return self.put_asset(kind, name, version, properties, folder)
 
     def asset(self, kind: str, name: str, version: str) -> Asset | None:
         with self._lock:
@@ -205,3 +227,7 @@ class Registry:
             folder = Path(known["folder"]) if known["folder"] else None
             asset = Asset(**{**known, "created": datetime.fromisoformat(known["created"]), "folder": folder})
             self._assets[asset.kind, asset.name.lower(), asset.version.lower()] = asset
+
+
+def _changed(key: str, known: Asset, properties: Mapping[str, Any]) -> bool:
+    return key not in _CHANGEABLE and known.properties.get(key) != properties.get(key)

@@ -1,7 +1,8 @@
-"""The routes of models, codes and environments."""
+"""The routes of models, codes, environments, components and data."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -11,9 +12,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from local.machine_learning.answers import Answers, Refused, missing
+from local.machine_learning.datastores import DataError
 from local.machine_learning.doors import Doors, Handler, json_body
 from local.machine_learning.registry.answers import RegistryAnswers
-from local.machine_learning.registry.assets import Immutable, InvalidAsset, Model, ModelBody
+from local.machine_learning.registry.assets import Asset, Immutable, InvalidAsset, Model, ModelBody
+from local.machine_learning.registry.codes import Codes, NoUploads
+from local.machine_learning.registry.components import keep_component
 from local.machine_learning.registry.registry import Registry
 from local.service import original_params, original_path
 
@@ -37,8 +41,9 @@ _OTHER_FILTERS: Final = frozenset({"feed", "offset", "stage", "tags", "propertie
 class RegistryRoutes:
     """Serves the registered assets of one workspace."""
 
-    def __init__(self, registry: Registry, answers: Answers, doors: Doors) -> None:
+    def __init__(self, registry: Registry, codes: Codes, answers: Answers, doors: Doors) -> None:
         self._registry = registry
+        self._codes = codes
         self._answers = RegistryAnswers(answers)
         self._doors = doors
         self._url = answers.url
@@ -52,12 +57,14 @@ class RegistryRoutes:
             control("GET", "/models/{name}/versions/{version}", self._get_version),
             control("PUT", "/models/{name}/versions/{version}", self._put_version),
         ]
-        for kind in ("codes", "environments"):
+        # Nothing is known to read what stands above the versions but of models; it is not served.
+        for kind in ("codes", "environments", "components", "data"):
             routes += [
                 control("GET", f"/{kind}/{{name}}/versions", self._listing_assets(kind)),
                 control("GET", f"/{kind}/{{name}}/versions/{{version}}", self._getting_asset(kind)),
                 control("PUT", f"/{kind}/{{name}}/versions/{{version}}", self._putting_asset(kind)),
             ]
+        routes.append(control("POST", "/codes/{name}/versions/{version}/startpendingupload", self._begin_upload))
         return routes
 
     async def _list_models(self, request: Request) -> Response:
@@ -105,11 +112,9 @@ class RegistryRoutes:
 
     def _listing_assets(self, kind: str) -> Handler:
         async def listing(request: Request) -> Response:
-            if (
-                "hash" in request.query_params
-            ):  # the client asks whether it need upload a folder: no code is hashed here
-                return JSONResponse({"value": []})
             found = self._registry.assets(kind, request.path_params["name"])[::-1]
+            if wanted := request.query_params.get("hash"):  # the client asks whether it need upload a folder
+                found = [asset for asset in found if _hash_of(asset) == wanted]
             return self._page(request, [self._answers.asset(asset) for asset in found])
 
         return listing
@@ -132,14 +137,32 @@ class RegistryRoutes:
             if not isinstance(given, Mapping):
                 raise Refused(400, "UserError", "The body has no 'properties' object.")
             known = self._registry.asset(kind, asked["name"], asked["version"])
-            folder = known.folder if known else None
             try:
-                asset = self._registry.put_asset(kind, asked["name"], asked["version"], given, folder)
-            except InvalidAsset as problem:
+                asset = await asyncio.to_thread(self._put, kind, asked["name"], asked["version"], given)
+            except (InvalidAsset, DataError) as problem:
                 raise Refused(400, "UserError", f"It cannot be registered: {problem}.") from problem
+            except Immutable as problem:  # the service's own words for this are not known
+                raise Refused(409, "Conflict", f"{problem}; register a new version.") from problem
             return JSONResponse(self._answers.asset(asset), status_code=200 if known else 201)
 
         return putting
+
+    def _put(self, kind: str, name: str, version: str, given: Mapping[str, Any]) -> Asset:
+        known = self._registry.asset(kind, name, version)
+        folder = known.folder if known else None
+        if kind == "codes":
+            folder = self._codes.fetch(name, version, str(given.get("codeUri"))) or folder
+            return self._registry.put_asset(kind, name, version, given, folder)
+        if kind == "components" and known is None:
+            find, below = self._registry.find_asset, self._codes.folder.parent / "components"
+            folder = keep_component(below, name, version, given.get("componentSpec"), find).parent
+        return self._registry.put_version(kind, name, version, given, folder)
+
+    async def _begin_upload(self, request: Request) -> Response:
+        try:
+            return JSONResponse(await asyncio.to_thread(self._codes.begin))
+        except NoUploads as problem:
+            raise Refused(501, "NotImitatedLocally", f"This workspace has no {problem}.") from problem
 
     def _page(self, request: Request, shown: list[dict[str, Any]]) -> Response:
         """$top cuts the list; without it, long lists come in pages, by $skip."""
@@ -162,6 +185,11 @@ def _view(request: Request) -> Callable[[Model], bool]:
     if name.lower() not in _VIEWS:
         raise Refused(400, "UserError", f"listViewType {name!r} is none of ActiveOnly, ArchivedOnly, All.")
     return _VIEWS[name.lower()]
+
+
+def _hash_of(asset: Asset) -> object:
+    properties = asset.properties.get("properties")
+    return properties.get("hash_sha256") if isinstance(properties, Mapping) else None
 
 
 def _number(request: Request, name: str) -> int | None:
