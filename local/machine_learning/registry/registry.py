@@ -15,7 +15,7 @@ from local.machine_learning.registry.assets import Asset, Immutable, InvalidAsse
 from local.machine_learning.store import Store
 from local.progress import Clock
 
-_CHANGEABLE: Final = frozenset({"tags", "description", "isArchived", "properties"})
+_CHANGEABLE: Final = frozenset({"tags", "description", "isArchived", "properties", "provisioningState"})
 
 
 class UnknownAsset(LookupError):
