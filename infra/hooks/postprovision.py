@@ -18,6 +18,9 @@ NEEDED: Final = (
     "RELEARN_WORKSPACE_NAME",
     "RELEARN_WORKSPACE_RESOURCE_GROUP",
     "DIABETES_ENDPOINT",
+    "RELEARN_PREP_ENDPOINT",
+    "RELEARN_SCORE_ENDPOINT",
+    "RELEARN_TRAIN_ENDPOINT",
 )
 """Outputs of main.bicep that this hook reads."""
 
@@ -36,14 +39,9 @@ def run(environment: Mapping[str, str], pause: float = PAUSE_SECONDS) -> None:
 
 def _publish(environment: Mapping[str, str], pause: float) -> None:
     """A role that was just assigned may take a while to count; everything else is an error at once."""
-    where = [
-        *("--subscription", environment["AZURE_SUBSCRIPTION_ID"]),
-        *("--resource-group", environment["RELEARN_WORKSPACE_RESOURCE_GROUP"]),
-        *("--workspace", environment["RELEARN_WORKSPACE_NAME"]),
-    ]
     for attempt in range(1, TRIES + 1):
         try:
-            python("-m", "ml.publish", *where)
+            python("-m", "ml.publish", *where(environment))
         except CommandFailed as error:
             if attempt == TRIES or not forbidden(error.output):
                 raise
@@ -51,6 +49,18 @@ def _publish(environment: Mapping[str, str], pause: float) -> None:
             time.sleep(pause)
         else:
             return
+
+
+def where(environment: Mapping[str, str]) -> list[str]:
+    """The workspace, and the names of its batch endpoints, which no other customer of the region has."""
+    return [
+        *("--subscription", environment["AZURE_SUBSCRIPTION_ID"]),
+        *("--resource-group", environment["RELEARN_WORKSPACE_RESOURCE_GROUP"]),
+        *("--workspace", environment["RELEARN_WORKSPACE_NAME"]),
+        *("--endpoint", f"prep={environment['RELEARN_PREP_ENDPOINT']}"),
+        *("--endpoint", f"score={environment['RELEARN_SCORE_ENDPOINT']}"),
+        *("--endpoint", f"train={environment['RELEARN_TRAIN_ENDPOINT']}"),
+    ]
 
 
 def forbidden(output: str) -> bool:

@@ -19,6 +19,7 @@ from infra.hooks.tools import CommandFailed, HookFailed
 from infra.pipelines import environment as pipeline_environment
 from infra.pipelines import tear_down
 from infra.pipelines.rest import PipelineFailed
+from ml.publish import arguments
 from tests.infra.commands import Commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,9 @@ OUTPUTS = {
     "RELEARN_EVENT_DELIVERY": "webhook",
     "RELEARN_WORKSPACE_ID": WORKSPACE,
     "RELEARN_WORKSPACE_NAME": "mlw",
+    "RELEARN_PREP_ENDPOINT": "diabetes-prep-1a2b",
+    "RELEARN_SCORE_ENDPOINT": "diabetes-score-1a2b",
+    "RELEARN_TRAIN_ENDPOINT": "diabetes-train-1a2b",
     "RELEARN_WORKSPACE_RESOURCE_GROUP": "rg-relearn-try",
     "DIABETES_ENDPOINT": "diabetes-abc",
 }
@@ -194,6 +198,14 @@ def test_an_endpoint_that_was_not_made_is_told(commands: Commands) -> None:
     with pytest.raises(HookFailed, match="azd provision"):
         postprovision.run(OUTPUTS)
     assert commands.set() == {}
+
+
+def test_publishing_is_told_what_the_batch_endpoints_are_called_here() -> None:
+    assert arguments(postprovision.where(OUTPUTS)).endpoint == [
+        ("prep", "diabetes-prep-1a2b"),
+        ("score", "diabetes-score-1a2b"),
+        ("train", "diabetes-train-1a2b"),
+    ]
 
 
 def test_only_a_role_that_does_not_count_yet_is_waited_for() -> None:

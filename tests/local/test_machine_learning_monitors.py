@@ -343,7 +343,7 @@ def test_a_monitor_is_a_schedule(monitored: World) -> None:
     assert signal["metricThresholds"] == [{"metric": "Distance", "threshold": {"value": 0.1}}]
     assert signal["inputAssets"]["target"]["uri"] == "azureml://target"
     assert monitored.get(f"{workspace_id()}/schedules/other").status_code == 404
-    assert monitored.put("/schedules/other", {}).status_code == 501
+    assert monitored.put("/schedules/other", {}).status_code == 400
 
 
 def test_a_schedule_may_be_run_at_once(monitored: World) -> None:
