@@ -98,6 +98,8 @@ VALUES = {
     "resourceId('rg2', 'A.B/cs/ds', 'c', 'd')": f"{GROUP[:-10]}rg2/providers/A.B/cs/c/ds/d",
     "subscriptionResourceId('A.B/cs', 'c')": "/subscriptions/00000000-0000-0000-0000-000000000001/providers/A.B/cs/c",
     "[\n  any('a')\n  'b'\n]": ["a", "b"],
+    "[subscription().subscriptionId, format('{0}', 1)]": ["00000000-0000-0000-0000-000000000001", "1"],
+    "[format('{0}-{1}', 1, 2), concat('a', 'b')]": ["1-2", "ab"],
     "[first(['a']), [[1, 2]][0][1] + 1, ['x'][0] == 'x' ? 'y' : 'z']": ["a", 3, "y"],
     "[for x in ['a', 'b']: 'n-${x}']": ["n-a", "n-b"],
     "[for (x, i) in ['a', 'b']: { n: x, i: i }]": [{"n": "a", "i": 0}, {"n": "b", "i": 1}],

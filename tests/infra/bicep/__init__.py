@@ -5,8 +5,11 @@ module output that does not exist or a missing parameter passes them. This evalu
 loops, conditions and modules are carried out, so a test can ask which roles or settings a set of parameters leads to.
 It does not know the resource types: whether a property exists only Azure's compiler says.
 
-    tree        a file's text as declarations and expressions
-    refusals    what is wrong with a file whatever the parameters are
+    tree        declarations and expressions
+    reading     a file's text as those
+    symbols     what a file's names stand for, and which declaration needs which
+    within      what is wrong with a file by itself
+    refusals    what is wrong between files, and with any of them
     functions   Bicep's functions, and the operators
     values      what is only known while a deployment runs
     types       whether a value fits the type that a parameter declares

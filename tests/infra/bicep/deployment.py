@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.infra.bicep import functions, refusals, tree, types
-from tests.infra.bicep.refusals import Check, Problem, Refused
+from tests.infra.bicep.refusals import Problem, Refused
+from tests.infra.bicep.symbols import symbols_of
 from tests.infra.bicep.values import (
     Answer,
     Resource,
@@ -20,6 +21,7 @@ from tests.infra.bicep.values import (
     joined,
     subscription_scope,
 )
+from tests.infra.bicep.within import AT_START
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 GROUP_TYPE = "microsoft.resources/resourcegroups"
@@ -91,8 +93,8 @@ def deploy(
     if file.target_scope not in scopes:
         raise Refused(f"a deployment to a {file.target_scope} is not known here")
     there = {identifier.lower(): body for identifier, body in (existing or {}).items()}
-    template = Template(path.resolve(), scopes[file.target_scope], location, root=path.resolve().parent, there=there)
-    template.bind(parameters or {}, Problem(template.check.shown, 0, "parameter", ""))
+    template = Template(path.absolute(), scopes[file.target_scope], location, root=path.absolute().parent, there=there)
+    template.bind(parameters or {}, Problem(template.shown, 0, "parameter", ""))
     found = template.deployment()
     _refuse_repetitions(found)
     return found
@@ -141,7 +143,7 @@ class Template:
         name: str = "main",
     ) -> None:
         self.file = refusals.load(path)
-        self.check = Check(path, self.file, refusals.shown(path, root))
+        self.known, self.shown = symbols_of(self.file), refusals.shown(path, root)
         self.scope, self.folder, self.location = scope, path.parent, location
         self.subscription = scope.path.split("/")[2] if scope.path else SUBSCRIPTION
         self.deployment_name = name
@@ -169,7 +171,7 @@ class Template:
             self._symbols[name] = value
             wrong += [f"parameter {name}: {problem}" for problem in self._misfits(value, parameter)]
         if wrong:
-            message = [f"{self.check.shown}: {each}" for each in wrong]
+            message = [f"{self.shown}: {each}" for each in wrong]
             raise Refused(*(Problem(caller.file, caller.line, "parameter", each) for each in message))
 
     def _misfits(self, value: Any, declaration: tree.Parameter | tree.Output) -> Iterator[str]:
@@ -202,7 +204,7 @@ class Template:
         outputs = {each.name: self._output(each) for each in self.file.declarations if isinstance(each, tree.Output)}
         return Deployment(
             name=self.deployment_name,
-            file=self.check.shown,
+            file=self.shown,
             scope=self.scope.path,
             outputs=outputs,
             own=tuple(own),
@@ -212,11 +214,11 @@ class Template:
     # Symbols
 
     def refused(self, node: tree.Node, message: str) -> Refused:
-        return Refused(Problem(self.check.shown, node.line, "value", message))
+        return Refused(Problem(self.shown, node.line, "value", message))
 
     def symbol(self, name: str) -> Any:
         if name not in self._symbols:
-            self._symbols[name] = self._carry_out(self.check.symbols[name])
+            self._symbols[name] = self._carry_out(self.known.symbols[name])
         return self._symbols[name]
 
     def _carry_out(self, declaration: tree.Declaration) -> Any:
@@ -263,7 +265,7 @@ class Template:
             type=full_type,
             api_version=declaration.api_version or (above.api_version if above is not None else ""),
             symbol=declaration.name,
-            file=self.check.shown,
+            file=self.shown,
             line=declaration.line,
             trail=self._trail,
             name=name,
@@ -271,7 +273,7 @@ class Template:
             scope=place,
             parent=parent.id if parent else None,
             body={},
-            depends_on=self.check.waits_for(declaration.name),
+            depends_on=self.known.waits_for(declaration.name),
             existing=declaration.existing,
             deployed=deployed,
             known=declaration.existing and identifier.lower() in self._there,
@@ -371,7 +373,7 @@ class Template:
         return ModuleRun(declaration.name, name, deployed, carry_out)
 
     def _template(self, declaration: tree.Module, name: str, local: dict[str, Any]) -> Template:
-        path = (self.folder / declaration.path).resolve()
+        path = functions.beside(self.folder, declaration.path)
         scope = self._module_scope(declaration, local)
         trail = (*self._trail, declaration.name)
         template = Template(path, scope, self.location, root=self._root, there=self._there, trail=trail, name=name)
@@ -381,7 +383,7 @@ class Template:
             )
         node = declaration.body.get("params")
         given = self.evaluate(node, local) if node is not None else {}
-        template.bind(given, Problem(self.check.shown, declaration.line, "parameter", ""))
+        template.bind(given, Problem(self.shown, declaration.line, "parameter", ""))
         return template
 
     def _module_scope(self, declaration: tree.Module, local: dict[str, Any]) -> Scope:
@@ -410,6 +412,8 @@ class Template:
             raise self.refused(node, str(problem)) from problem
 
     def _text(self, node: tree.Text, local: dict[str, Any]) -> str:
+        if len(node.parts) == 1 and isinstance(node.parts[0], str):
+            return node.parts[0]
         parts = [part if isinstance(part, str) else self.evaluate(part, local) for part in node.parts]
         if any(isinstance(part, (list, dict, Resource, ModuleRun)) for part in parts):
             raise functions.Failed("a text can hold texts and numbers only")
@@ -431,7 +435,7 @@ class Template:
         return self._item(of, node.name, node.safe)
 
     def _member_of(self, resource: Resource, node: tree.Member) -> Any:
-        if not resource.deployed and node.name not in refusals.AT_START:
+        if not resource.deployed and node.name not in AT_START:
             raise LookupError(f"{resource.symbol} is not deployed: it has no {node.name}")
         return resource.member(node.name)
 
@@ -462,7 +466,7 @@ class Template:
     def _call(self, node: tree.Call, local: dict[str, Any]) -> Any:
         if node.of is not None:
             return Runtime.of(f"{self.evaluate(node.of, local).id}.{node.function}()")
-        own = self.check.symbols.get(node.function)
+        own = self.known.symbols.get(node.function)
         values = [self.evaluate(each, local) for each in node.arguments]
         arguments = [each.as_argument() if isinstance(each, Answer) else each for each in values]
         if isinstance(own, tree.Function):

@@ -12,6 +12,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable
+from os.path import normpath
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -278,20 +279,25 @@ def _deployment(context: Context) -> dict[str, Any]:
     return {"name": context.deployment_name, "location": context.location, "properties": {}}
 
 
+def beside(folder: Path, path: str) -> Path:
+    """A file by its path from a folder; `..` is the folder above, also where the folder is a link."""
+    return Path(normpath(folder / path))
+
+
 def _load_json(context: Context, path: str) -> Any:
-    return json.loads((context.folder / path).read_text())
+    return json.loads(beside(context.folder, path).read_text())
 
 
 def _load_yaml(context: Context, path: str) -> Any:
-    return YAML(typ="safe", pure=True).load(context.folder / path)
+    return YAML(typ="safe", pure=True).load(beside(context.folder, path))
 
 
 def _load_text(context: Context, path: str, encoding: str = "utf-8") -> str:
-    return (context.folder / path).read_text(encoding)
+    return beside(context.folder, path).read_text(encoding)
 
 
 def _load_base64(context: Context, path: str) -> str:
-    return base64.b64encode((context.folder / path).read_bytes()).decode()
+    return base64.b64encode(beside(context.folder, path).read_bytes()).decode()
 
 
 def _environment(context: Context) -> dict[str, Any]:
