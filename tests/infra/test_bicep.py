@@ -309,6 +309,8 @@ REFUSED = {
     ("parent", "A.B/cs/ds is no child of Microsoft.Storage/storageAccounts"): STORAGE
     + "resource other 'A.B/cs/ds@2024-01-01' = { parent: account, name: 'a' }",
     ("body", "other has no name"): "resource other 'A.B/cs@2024-01-01' = { location: 'a' }",
+    ("body", "other depends on what is no resource"): "param a string\n"
+    "resource other 'A.B/cs@2024-01-01' = { name: a, dependsOn: [a] }",
     ("body", "other has no api version"): "resource other 'A.B/cs' = { name: 'a' }",
     ("unused", "parameter a is not used"): "param a string",
     ("unused", "variable a is not used"): "var a = 1",

@@ -754,6 +754,7 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
         (MAIN, "param maximumInstances int = 10", "param maximumInstances int = 40", "azd's defaults"),
     ],
     "outputs.variables_that_are_used_exist": [
+        ("docs/deploy.md", "`RELEARN_COST_CENTER`", "`RELEARN_COST_CENTRE`", "uses RELEARN_COST_CENTRE"),
         (
             MAIN,
             "output RELEARN_APP_STORAGE_ACCOUNT",

@@ -248,9 +248,17 @@ class _Check:
 
     # Bodies
 
+    def _waits(self, declaration: tree.Deployable) -> Iterator[Finding]:
+        near = {name: each for above in self.known.deployables() for name, each in _nested_of(above).items()}
+        waits = declaration.body.get("dependsOn")
+        for each in waits.items if isinstance(waits, tree.Items) else ():
+            if self.known.declared(each, near) is None and not isinstance(each, tree.Text):  # ARM JSON has names
+                yield at(each, "body", f"{declaration.name} depends on what is no resource or module")
+
     def _body(self, declaration: tree.Deployable) -> Iterator[Finding]:
         if declaration.body.get("name") is None and isinstance(declaration, tree.Resource):
             yield at(declaration, "body", f"{declaration.name} has no name")
+        yield from self._waits(declaration)
         if not isinstance(declaration, tree.Resource):
             return
         if not declaration.api_version and declaration.name in self.known.symbols:
@@ -272,6 +280,11 @@ class _Check:
                     yield at(node, "module-output", f"a module has no {name}")
                 if target is not None and target.loop is not None and isinstance(bare(of), tree.Name):
                     yield at(node, "collection", f"{target.name} is many: which one is meant?")
+
+
+def _nested_of(above: tree.Deployable) -> dict[str, tree.Resource]:
+    """A nested resource is known by its name alone to those beside it."""
+    return {each.name: each for each in above.body.nested}
 
 
 def plain(text: tree.Text) -> bool:

@@ -148,7 +148,7 @@ def references_name_what_the_yaml_defines(repo: Repo) -> Iterator[str]:
             "environments/*.yml",
             "pipelines/*.yml",
             "data/*.yml",
-            "code/*.yml",
+            "codes/*.yml",
         )
         for each in yaml_files_of(repo, pattern)
         if "version" in each

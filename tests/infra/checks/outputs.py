@@ -17,7 +17,7 @@ from tests.infra.checks.variants import VARIANTS
 # Of azd, of the Azure CLI's sign-in and of the pipelines' own: nothing that main.bicep gives.
 OF_OTHERS = {
     "AZURE_CLIENT_ID", "AZURE_CONFIG_DIR", "AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_PRINCIPAL_ID",
-    "AZURE_PRINCIPAL_TYPE", "AZURE_SUBSCRIPTION_ID", "AZURE_TENANT_ID", "RELEARN_ARM_ENDPOINT", "RELEARN_PARAMETERS",
+    "AZURE_PRINCIPAL_TYPE", "AZURE_SUBSCRIPTION_ID", "AZURE_TENANT_ID", "RELEARN_PARAMETERS",
 }  # fmt: skip
 USERS = (
     "azure.yaml", "infra/hooks/*.py", "infra/pipelines/*.py", ".github/workflows/*.yml", "azure-pipelines/**/*.yml",
@@ -75,8 +75,8 @@ AZD = {
 
 
 def variables_that_are_used_exist(repo: Repo) -> Iterator[str]:
-    known = {*declared(repo, tree.Output), *variables(repo).values(), *OF_OTHERS}
-    for path in users(repo):
+    known = {*declared(repo, tree.Output), *variables(repo).values(), *OF_OTHERS, *repo.settings_read}
+    for path in (*users(repo), *repo.files("docs/*.md")):
         for name in sorted(set(VARIABLE.findall(path.read_text())) - known):
             yield f"{path.relative_to(repo.root)} uses {name}, which nothing gives"
 
