@@ -22,6 +22,12 @@ def repo():
     return Repo()
 
 
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """Another folder, in which one file at a time is changed."""
+    return Repo().copy(tmp_path_factory.mktemp("repository"))
+
+
 def said(check, repo):
     """What a check says; that a deployment is refused says something, too."""
     try:
@@ -38,17 +44,15 @@ def test_both_sides_agree(name, repo):
 @pytest.mark.parametrize(
     ("name", "twin"), [pytest.param(name, twin, id=f"{name}-{twin[3]}") for name in TWINS for twin in TWINS[name]]
 )
-def test_a_change_of_one_side_is_noticed(name, twin, repo, tmp_path):
+def test_a_change_of_one_side_is_noticed(name, twin, copy):
     path, before, after, noticed = twin
-    copy = repo.copy(tmp_path, path)
-    text = copy.text(path)
+    text, problems = copy.text(path), []
     assert before in text, f"{path} has changed: say here what to change now"
-    copy.replace(path, text.replace(before, after))
-    problems = []
-    for problem in said(CHECKS[name], copy):
-        problems.append(problem)
-        if noticed in problem:
-            return
+    with copy.changed(path, text.replace(before, after)) as changed:
+        for problem in said(CHECKS[name], changed):
+            problems.append(problem)
+            if noticed in problem:
+                return
     pytest.fail(f"{name} does not notice it, but says {problems}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from tests.infra.bicep import functions, tree
@@ -248,11 +248,15 @@ class _Check:
 
     # Bodies
 
+    @cached_property
+    def _near(self) -> dict[str, tree.Resource]:
+        """A nested resource is known by its name alone to those beside it."""
+        return {each.name: each for above in self.known.deployables() for each in above.body.nested}
+
     def _waits(self, declaration: tree.Deployable) -> Iterator[Finding]:
-        near = {name: each for above in self.known.deployables() for name, each in _nested_of(above).items()}
         waits = declaration.body.get("dependsOn")
         for each in waits.items if isinstance(waits, tree.Items) else ():
-            if self.known.declared(each, near) is None and not isinstance(each, tree.Text):  # ARM JSON has names
+            if self.known.declared(each, self._near) is None and not isinstance(each, tree.Text):  # ARM JSON has names
                 yield at(each, "body", f"{declaration.name} depends on what is no resource or module")
 
     def _body(self, declaration: tree.Deployable) -> Iterator[Finding]:
@@ -280,11 +284,6 @@ class _Check:
                     yield at(node, "module-output", f"a module has no {name}")
                 if target is not None and target.loop is not None and isinstance(bare(of), tree.Name):
                     yield at(node, "collection", f"{target.name} is many: which one is meant?")
-
-
-def _nested_of(above: tree.Deployable) -> dict[str, tree.Resource]:
-    """A nested resource is known by its name alone to those beside it."""
-    return {each.name: each for each in above.body.nested}
 
 
 def plain(text: tree.Text) -> bool:

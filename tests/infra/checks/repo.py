@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
-import glob
 import importlib
 import json
+import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +29,32 @@ PARTS = (
 )  # fmt: skip
 
 
+TIMES = count(1)
+
+
 class Repo:
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
         self._deployments: dict[str, Deployment] = {}
 
-    def copy(self, target: Path, changed: str) -> Repo:
-        """The same in another folder, all of it links but for the folders that lead to a file that is to be changed."""
+    def copy(self, target: Path) -> Repo:
         for part in PARTS:
-            if (self.root / part).exists():
-                _link(self.root / part, target / part, target / changed)
+            source, copy = self.root / part, target / part
+            if source.is_dir():
+                shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            elif source.exists():
+                shutil.copy(source, copy)
         return Repo(target)
 
-    def replace(self, path: str, text: str) -> None:
-        """Gives a copy's file another text; the original keeps its own."""
-        (self.root / path).unlink()
-        (self.root / path).write_text(text)
+    @contextmanager
+    def changed(self, path: str, text: str) -> Iterator[Repo]:
+        """This copy with one file's text replaced, for a while."""
+        before = self.text(path)
+        _write(self.root / path, text)
+        try:
+            yield Repo(self.root)
+        finally:
+            _write(self.root / path, before)
 
     def text(self, path: str) -> str:
         return (self.root / path).read_text()
@@ -53,8 +66,7 @@ class Repo:
         return YAML(typ="safe", pure=True).load(self.text(path))
 
     def files(self, pattern: str) -> list[Path]:
-        """Pathlib does not look into folders that are links."""
-        return [self.root / each for each in sorted(glob.glob(pattern, root_dir=self.root, recursive=True))]
+        return sorted(self.root.glob(pattern))
 
     # What is deployed
 
@@ -86,14 +98,16 @@ class Repo:
 
     def module(self, name: str) -> Any:
         """A module as it is in this folder, whatever else is loaded under its name."""
-        package = name.partition(".")[0]
-        if self.root == ROOT or (self.root / package).is_symlink():
+        if self.root == ROOT:
             return importlib.import_module(name)
-        ours = _loaded(package)
+        package = name.partition(".")[0]
+        ours, writes = _loaded(package), sys.dont_write_bytecode
         sys.path.insert(0, str(self.root))
+        sys.dont_write_bytecode = True  # a file may be changed again within the second that compiled ones go by
         try:
             return importlib.import_module(name)
         finally:
+            sys.dont_write_bytecode = writes
             sys.path.remove(str(self.root))
             _loaded(package)
             sys.modules.update(ours)
@@ -156,13 +170,11 @@ class Repo:
         return node.value if isinstance(node, ast.Constant) else None
 
 
-def _link(source: Path, target: Path, changed: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir() and changed.is_relative_to(target):
-        for each in source.iterdir():
-            _link(each, target / each.name, changed)
-    else:
-        target.symlink_to(source)
+def _write(path: Path, text: str) -> None:
+    """With a time of its own: two changes may be within one tick of the file system's clock."""
+    path.write_text(text)
+    time = next(TIMES)
+    os.utime(path, ns=(time, time))
 
 
 def _loaded(package: str) -> dict[str, Any]:
