@@ -618,6 +618,7 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
     "learning.references_name_what_the_yaml_defines": [
         ("reactions.yaml", "azureml:relearn-sklearn:1", "azureml:relearn-sklearn:2", "names relearn-sklearn:2"),
         ("reactions.yaml", "azureml:diabetes-serving:1", "azureml:serving:1", "names serving:1"),
+        ("ml/codes/diabetes-serving.yml", 'version: "1"', 'version: "2"', "names diabetes-serving:1"),
         ("ml/environments/relearn-sklearn.yml", "name: relearn-sklearn", "name: sklearn", "names relearn-sklearn:1"),
         ("ml/components/drift/component.yml", "name: diabetes_drift", "name: drift", "names diabetes_drift:1"),
     ],

@@ -153,15 +153,10 @@ def references_name_what_the_yaml_defines(repo: Repo) -> Iterator[str]:
         for each in yaml_files_of(repo, pattern)
         if "version" in each
     }
-    defined |= {code for code in CODE if (repo.root / CODE[code]).is_dir()}
     for where, text in _texts(repo):
         for name in re.findall(r"azureml:([\w-]+:\w+)", text):
             if name not in defined:
                 yield f"{where} names {name}, which nothing defines"
-
-
-# Registered by the publish script, from a folder that has no YAML of its own.
-CODE = {"diabetes-serving:1": "ml/serving"}
 
 
 def yaml_files_of(repo: Repo, pattern: str) -> list[Mapping[str, Any]]:

@@ -14,10 +14,11 @@ from tests.infra.checks.repo import Repo, differences
 from tests.infra.checks.settings import app
 from tests.infra.checks.variants import VARIANTS
 
-# Of azd, of the Azure CLI's sign-in and of the pipelines' own: nothing that main.bicep gives.
+# Of azd, of the Azure CLI's sign-in, of hooks and pipelines: nothing that main.bicep gives or takes.
 OF_OTHERS = {
     "AZURE_CLIENT_ID", "AZURE_CONFIG_DIR", "AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_PRINCIPAL_ID",
-    "AZURE_PRINCIPAL_TYPE", "AZURE_SUBSCRIPTION_ID", "AZURE_TENANT_ID", "RELEARN_PARAMETERS",
+    "AZURE_PRINCIPAL_TYPE", "AZURE_SUBSCRIPTION_ID", "AZURE_TENANT_ID", "RELEARN_MONITORED_BATCHES",
+    "RELEARN_PARAMETERS",
 }  # fmt: skip
 # For people: `azd env get-values` says where to look.
 FOR_PEOPLE = {"RELEARN_DATA_FACTORY_NAME"}
