@@ -167,3 +167,21 @@ def counted(found: Mapping[str, Any]) -> str:
         for name, each in found["activity_runs"].items()
     ]
     return "\n".join(["| counted | calls |", "|---|---:|", *rows, *runs])
+
+
+def page(found: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of docs/deploy.md that follow from what was counted, by their marks."""
+    price = prices()
+    blocks = [markdown(title, lines, price["currency"]) for title, lines in tables(found, price).items()]
+    return {"counted": counted(found), "costs": "\n\n".join(blocks)}
+
+
+def written(text: str, found: Mapping[str, Any]) -> str:
+    """The page with those parts anew, each between its marks."""
+    for name, part in page(found).items():
+        before, begin, rest = text.partition(f"<!-- {name}: make bench -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->")
+        if not begin or not end:
+            raise ValueError(f"the page has no marks of {name}")
+        text = f"{before}{begin}\n{part}\n\n{end}{after}"
+    return text

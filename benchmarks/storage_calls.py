@@ -2,8 +2,8 @@
 
 The real entry points run on the local cloud, one after the other; a clock of the benchmark's own moves from one due
 look to the next. What the Functions host does for a message of the queue (it takes it, and deletes it) is added, two
-calls a wake-up; its empty polls are not calls of an event, and are in the idle day. docs/deploy.md reckons with these
-figures. A figure over its budget is marked, and is no failure of the benchmark.
+calls a wake-up; its empty polls are not calls of an event, and are in the idle day. docs/deploy.md shows these figures,
+and `python -m benchmarks.storage_calls --write` puts them there. A figure over its budget is marked, and is no failure.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
 
 from benchmarks import costs
@@ -33,6 +34,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 RESULT: Final = ROOT / ".relearn" / "bench.json"
 HOST_CALLS_PER_WAKE_UP: Final = 2
 BURST: Final = 200
+PAGE: Final = ROOT / "docs" / "deploy.md"
 DAY: Final = timedelta(days=1)
 POLL: Final = timedelta(seconds=30)  # host.json: maxPollingInterval
 SWEEP: Final = timedelta(minutes=5)  # shared/settings.py: SWEEP_SCHEDULE
@@ -171,7 +173,7 @@ def activity_runs(pipeline: Mapping[str, Any]) -> dict[str, int]:
 # --- the whole ------------------------------------------------------------------------------------------------------
 
 
-def measure(cloud: LocalCloud, credential: DefaultAzureCredential, folder: Path) -> dict[str, Any]:
+def measure(cloud: LocalCloud, credential: TokenCredential, folder: Path) -> dict[str, Any]:
     def on_a_stage(work: Callable[[Stage], Measured], rules: str = LONE) -> Measured:
         stage = Stage(cloud=cloud, credential=credential, folder=folder, rules=rules)
         try:
@@ -211,7 +213,7 @@ def show(found: Mapping[str, Any]) -> None:
         print(f"{name:32}{runs['always']:>10}{runs['jobs']:>10}{runs['per_poll']:>10}")
 
 
-def main() -> int:
+def main(write: bool = False) -> int:
     began = time.monotonic()
     with ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory()))
@@ -223,13 +225,13 @@ def main() -> int:
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     show(found)
-    print(f"\n{costs.counted(found)}")
-    price = costs.prices()
-    for title, lines in costs.tables(found, price).items():
-        print(f"\n{costs.markdown(title, lines, price['currency'])}")
+    for part in costs.page(found).values():
+        print(f"\n{part}")
+    if write:
+        PAGE.write_text(costs.written(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
     print(f"\nIt took {time.monotonic() - began:.0f} s. The figures: {RESULT.relative_to(ROOT)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(write="--write" in sys.argv[1:]))
