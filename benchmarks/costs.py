@@ -19,8 +19,9 @@ JOB_MINUTES: Final = 6  # of one batch job on a cluster that is up: an assumptio
 IDLE_NODE_MINUTES: Final = 10  # a cluster's node is kept so long after a job
 LOOKS_A_RUN: Final = 15  # about one a minute while a run goes on
 EVENTS_A_RUN: Final = 12  # that a run's own outputs raise, and that no rule waits for
-ALERT_RULES: Final = 8
-PRIVATE_ENDPOINTS: Final = 13
+LOG_ALERTS: Final = 7  # infra/alerts.json
+METRIC_ALERTS: Final = 4  # dead and dropped events, of two topics
+PRIVATE_ENDPOINTS: Final = 15  # of main.bicep, and of the workspace's own network
 HOST_LEASE_CALLS_A_DAY: Final = 86_400 // 7 + 86_400 // 30
 """Of the Functions host, while an instance is up: it renews the lease of its 15 s host lock about every 7 s, and that
 of the timer's 60 s listener lock about every 30 s. The periods are its defaults, how often it renews is inferred."""
@@ -63,7 +64,11 @@ def idle_month(found: Mapping[str, Any], price: Mapping[str, float], *, isolated
             DAYS * minutes / 60 * price["node_hour_Standard_DS2_v2"],
         ),
         _line("logs", f"{DAYS} × 0.02 GB", DAYS * 0.02 * price["log_gb"]),
-        _line("alert rules", f"{ALERT_RULES}", ALERT_RULES * price["alert_rule_month"]),
+        _line(
+            "alerts",
+            f"{LOG_ALERTS} of the log, {METRIC_ALERTS} of metrics",
+            LOG_ALERTS * price["log_alert_month"] + METRIC_ALERTS * price["metric_alert_month"],
+        ),
         _line("container registry", "Premium" if isolated else "Basic", registry),
     ]
     if isolated:

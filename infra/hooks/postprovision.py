@@ -17,10 +17,10 @@ NEEDED: Final = (
     "RELEARN_WORKSPACE_ID",
     "RELEARN_WORKSPACE_NAME",
     "RELEARN_WORKSPACE_RESOURCE_GROUP",
-    "DIABETES_ENDPOINT",
     "RELEARN_PREP_ENDPOINT",
     "RELEARN_SCORE_ENDPOINT",
     "RELEARN_TRAIN_ENDPOINT",
+    "DIABETES_ENDPOINT",
 )
 """Outputs of main.bicep that this hook reads."""
 
@@ -41,7 +41,7 @@ def _publish(environment: Mapping[str, str], pause: float) -> None:
     """A role that was just assigned may take a while to count; everything else is an error at once."""
     for attempt in range(1, TRIES + 1):
         try:
-            python("-m", "ml.publish", *where(environment))
+            python(*command(environment))
         except CommandFailed as error:
             if attempt == TRIES or not forbidden(error.output):
                 raise
@@ -51,15 +51,20 @@ def _publish(environment: Mapping[str, str], pause: float) -> None:
             return
 
 
-def where(environment: Mapping[str, str]) -> list[str]:
-    """The workspace, and the names of its batch endpoints, which no other customer of the region has."""
+def command(environment: Mapping[str, str]) -> list[str]:
+    """The batch endpoints have this environment's names; monitors are made for the batches that were asked for."""
+    batches = environment.get("RELEARN_MONITORED_BATCHES", "").replace(",", " ").split()
     return [
+        *("-m", "ml.publish"),
         *("--subscription", environment["AZURE_SUBSCRIPTION_ID"]),
         *("--resource-group", environment["RELEARN_WORKSPACE_RESOURCE_GROUP"]),
         *("--workspace", environment["RELEARN_WORKSPACE_NAME"]),
-        *("--endpoint", f"prep={environment['RELEARN_PREP_ENDPOINT']}"),
-        *("--endpoint", f"score={environment['RELEARN_SCORE_ENDPOINT']}"),
-        *("--endpoint", f"train={environment['RELEARN_TRAIN_ENDPOINT']}"),
+        *(
+            argument
+            for step in ("prep", "score", "train")
+            for argument in ("--endpoint", f"{step}={environment[f'RELEARN_{step.upper()}_ENDPOINT']}")
+        ),
+        *(argument for batch in batches for argument in ("--monitor", batch)),
     ]
 
 

@@ -10,7 +10,8 @@ from infra.hooks import parameters
 from infra.hooks.tools import CommandFailed, HookFailed, run
 from infra.pipelines.rest import PipelineFailed, required
 
-ALLOWED = frozenset({*parameters.FORMS, *parameters.EXISTING, "RELEARN_COST_CENTER"}) - {"AZURE_ENV_NAME"}
+MORE = ("RELEARN_COST_CENTER", "RELEARN_MONITORED_BATCHES")
+ALLOWED = frozenset({*parameters.FORMS, *parameters.EXISTING, *MORE}) - {"AZURE_ENV_NAME"}
 """What may be a parameter. What the deployment finds out for itself may not."""
 
 

@@ -88,6 +88,13 @@ def test_a_price_that_changes_changes_the_total() -> None:
     assert twice.amount == 2 * runs.amount
 
 
+def test_what_is_paid_for_is_what_is_made() -> None:
+    alerts = json.loads((ROOT / "infra" / "alerts.json").read_text())["alerts"]
+    outbound = (ROOT / "infra" / "modules" / "workspace-outbound.bicep").read_text()
+    endpoints = re.findall("groupId: '", files()[1]) + re.findall(r"\{ name: '[\w-]+', id: ", outbound)
+    assert (len(alerts), len(endpoints)) == (costs.LOG_ALERTS, costs.PRIVATE_ENDPOINTS)
+
+
 def test_activity_runs_are_counted_from_the_pipeline() -> None:
     loop = {"type": "Until", "typeProperties": {"activities": [{}, {}, {}]}}
     pipeline = {"name": "p", "properties": {"activities": [{"type": "WebActivity"}, loop, loop]}}

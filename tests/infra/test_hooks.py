@@ -40,11 +40,11 @@ OUTPUTS = {
     "RELEARN_EVENT_DELIVERY": "webhook",
     "RELEARN_WORKSPACE_ID": WORKSPACE,
     "RELEARN_WORKSPACE_NAME": "mlw",
-    "RELEARN_PREP_ENDPOINT": "diabetes-prep-1a2b",
-    "RELEARN_SCORE_ENDPOINT": "diabetes-score-1a2b",
-    "RELEARN_TRAIN_ENDPOINT": "diabetes-train-1a2b",
     "RELEARN_WORKSPACE_RESOURCE_GROUP": "rg-relearn-try",
     "DIABETES_ENDPOINT": "diabetes-abc",
+    "RELEARN_PREP_ENDPOINT": "diabetes-prep-abc",
+    "RELEARN_SCORE_ENDPOINT": "diabetes-score-abc",
+    "RELEARN_TRAIN_ENDPOINT": "diabetes-train-abc",
 }
 
 
@@ -200,12 +200,17 @@ def test_an_endpoint_that_was_not_made_is_told(commands: Commands) -> None:
     assert commands.set() == {}
 
 
-def test_publishing_is_told_what_the_batch_endpoints_are_called_here() -> None:
-    assert arguments(postprovision.where(OUTPUTS)).endpoint == [
-        ("prep", "diabetes-prep-1a2b"),
-        ("score", "diabetes-score-1a2b"),
-        ("train", "diabetes-train-1a2b"),
-    ]
+def test_what_is_published_has_this_environments_names_and_monitors() -> None:
+    said = " ".join(postprovision.command({**OUTPUTS, "RELEARN_MONITORED_BATCHES": "clinic, ward"}))
+    assert "--endpoint prep=diabetes-prep-abc --endpoint score=diabetes-score-abc" in said
+    assert said.endswith("--endpoint train=diabetes-train-abc --monitor clinic --monitor ward")
+    assert "--monitor" not in postprovision.command(OUTPUTS)
+
+
+def test_publish_takes_what_the_hook_says() -> None:
+    told = arguments(postprovision.command({**OUTPUTS, "RELEARN_MONITORED_BATCHES": "clinic"})[2:])
+    assert dict(told.endpoint)["train"] == "diabetes-train-abc"
+    assert (told.workspace, told.monitor) == ("mlw", ["clinic"])
 
 
 def test_only_a_role_that_does_not_count_yet_is_waited_for() -> None:
