@@ -19,7 +19,7 @@ from local.processes import Child, ChildFailed, find_node
 
 SCRIPT = Path("node_modules/azurite/dist/src/azurite.js")
 SERVICES: Final = ("blob", "queue", "table")
-POOL = 200
+POOL = 400
 APP_ACCOUNT = "relearnapp"
 LAKE_ACCOUNT = "relearnlake"
 START_SECONDS = 30.0
