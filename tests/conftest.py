@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from local.accounts import Account
     from local.cloud import LocalCloud
     from tests.end_to_end.playing import Both
+    from tests.scenarios.stage import Stage
 
 _OURS = ("RELEARN", "AZURE_", "IDENTITY_", "MSI_", "AZURITE_")
 _DEMOS = {"demo", "trapped_demo", "told"}  # the fixtures of tests/end_to_end that show a demo
@@ -99,3 +101,19 @@ def app_account(cloud: LocalCloud) -> Account:
 def lake_account(cloud: LocalCloud) -> Account:
     """A lake nobody else uses, with its container."""
     return cloud.new_lake_account()
+
+
+@pytest.fixture
+def stage_with(cloud: LocalCloud, credential: TokenCredential, tmp_path: Path) -> Iterator[Callable[..., Stage]]:
+    """Makes stages for stories (tests/scenarios/stage.py): accounts, a factory and an app of their own."""
+    from tests.scenarios.stage import Stage
+
+    made: list[Stage] = []
+
+    def make(**options: Any) -> Stage:
+        made.append(Stage(cloud=cloud, credential=credential, folder=tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -23,7 +23,6 @@ from shared.rules import DeployModel, RunPipeline
 from shared.wiring import configuration, load_rules
 
 ROOT = Path(__file__).resolve().parents[1]
-HOST_SETTINGS = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage__accountName", "PYTHON_THREADPOOL_THREAD_COUNT"}
 
 
 def sample() -> dict[str, str]:
@@ -76,15 +75,6 @@ def test_the_sample_settings_are_complete_and_right() -> None:
     found, rules = configuration(ROOT, sample())
     assert found.lake_accounts == {"strelearnlake": "https://strelearnlake.blob.core.windows.net"}
     assert rules.rules
-
-
-def test_the_sample_names_exactly_the_settings_the_product_reads() -> None:
-    source = (ROOT / "shared" / "settings.py").read_text()
-    read = set(re.findall(r'"((?:RELEARN|AZURE)_[A-Z_]+)"', source))
-    read |= {f"RelearnStorage__{service}ServiceUri" for service in ("blob", "queue", "table")}
-    lines = [line for line in (ROOT / "reactions.yaml").read_text().splitlines() if not line.startswith("#")]
-    used_by_rules = set(re.findall(r"\$\{([A-Z_]+)\}", "\n".join(lines)))
-    assert set(sample()) == read | used_by_rules | HOST_SETTINGS
 
 
 def test_only_settings_py_reads_the_environment() -> None:

@@ -167,19 +167,6 @@ class Front:
 
 
 @pytest.fixture
-def stage_with(cloud: Any, credential: Any, tmp_path: Path) -> Iterator[Callable[..., Stage]]:
-    made: list[Stage] = []
-
-    def make(**options: Any) -> Stage:
-        made.append(Stage(cloud=cloud, credential=credential, folder=tmp_path, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
 def front(stage_with: Callable[..., Stage], cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     unique = uuid.uuid4().hex[:10]
     settings = {"ENDPOINT": f"ep-{unique}", "MODEL": f"clf-{unique}"}
