@@ -7,11 +7,21 @@ from itertools import chain
 import pytest
 
 from tests.infra.bicep import Refused
-from tests.infra.checks import access, learning, outputs, pipelines, security, settings, storage, subscriptions
+from tests.infra.checks import (
+    access,
+    learning,
+    outputs,
+    pipelines,
+    promises,
+    security,
+    settings,
+    storage,
+    subscriptions,
+)
 from tests.infra.checks.repo import Repo
 from tests.infra.twins import TWINS
 
-MODULES = (security, settings, storage, subscriptions, pipelines, learning, access, outputs)
+MODULES = (security, settings, storage, subscriptions, pipelines, learning, access, outputs, promises)
 CHECKS = {
     f"{module.__name__.rpartition('.')[2]}.{check.__name__}": check for module in MODULES for check in module.CHECKS
 }

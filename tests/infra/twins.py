@@ -849,4 +849,143 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
             "runs infra.pipelines.well",
         ),
     ],
+    "promises.each_acts_as_itself": [
+        (MAIN, "identityId: identities.outputs.computeId", "identityId: identities.outputs.endpointId", "acts as"),
+        (
+            MAIN,
+            "onlineEndpointIdentityId: identities.outputs.endpointId",
+            "onlineEndpointIdentityId: identities.outputs.computeId",
+            "not as endpoint",
+        ),
+        (
+            MAIN,
+            "AZURE_CLIENT_ID: identities.outputs.appClientId",
+            "AZURE_CLIENT_ID: identities.outputs.appPrincipalId",
+            "AZURE_CLIENT_ID is",
+        ),
+        (
+            f"{M}function-app.bicep",
+            "userAssignedIdentityResourceId: identityId",
+            "userAssignedIdentityResourceId: identityClientId",
+            "the package is fetched as",
+        ),
+        (f"{M}function-app.bicep", ";Authorization=AAD", "", "telemetry is not sent"),
+    ],
+    "promises.scopes_are_as_narrow_as_the_table_says": [
+        (
+            MAIN,
+            "lakeContainer: '${lakeId}/blobServices/default/containers/lake'",
+            "lakeContainer: lakeId",
+            "is given on",
+        ),
+        (MAIN, "endpoint: '${workspaceId}/onlineEndpoints/${onlineEndpoint}'", "endpoint: workspaceId", "is given on"),
+    ],
+    "promises.what_cannot_be_made_again_is_kept": [
+        (f"{M}lake.bicep", "                tierToCool: {", "                delete: {", "deletes lake/0-raw/"),
+        (f"{M}lake.bicep", "'${containerName}/2-silver/'", "'${containerName}/3-gold/'", "deletes lake/3-gold/"),
+        (f"{M}lake.bicep", "    isHnsEnabled: true\n", "", "no hierarchical namespace"),
+        (
+            f"{M}lake.bicep",
+            "      enabled: true\n      days: softDeleteDays",
+            "      enabled: false\n      days: softDeleteDays",
+            "deleteRetentionPolicy is off",
+        ),
+    ],
+    "promises.nothing_that_serves_is_put_back": [
+        (
+            f"{M}endpoints.bicep",
+            "    authMode: onlineEndpointAuthMode\n",
+            "    authMode: onlineEndpointAuthMode\n    traffic: { live: 100 }\n",
+            "says traffic",
+        ),
+        (
+            f"{M}pipelines.bicep",
+            "    contains(factory.properties, 'globalParameters') ? factory.properties.globalParameters : {},\n"
+            "    globalParameters",
+            "    globalParameters,\n"
+            "    contains(factory.properties, 'globalParameters') ? factory.properties.globalParameters : {}",
+            "an address of yesterday",
+        ),
+        (f"{M}pipelines.bicep", "dependsOn: [mergedParameters, lake]", "dependsOn: [lake]", "may run before"),
+    ],
+    "promises.a_deleted_vault_is_recovered_only_then": [
+        (
+            f"{M}workspace.bicep",
+            "recoverVault ? 'recover' : 'default'",
+            "recoverVault ? 'default' : 'recover'",
+            "createMode",
+        ),
+    ],
+    "promises.isolation_is_whole": [
+        (
+            f"{M}workspace.bicep",
+            "defaultAction: networkIsolation ? 'Deny' : 'Allow'",
+            "defaultAction: 'Allow'",
+            "'Allow'",
+        ),
+        (f"{M}workspace.bicep", "networkIsolation ? 'Premium' : 'Basic'", "'Basic'", "sku.name is 'Basic'"),
+        (
+            f"{M}compute.bicep",
+            "remoteLoginPortPublicAccess: 'Disabled'",
+            "remoteLoginPortPublicAccess: 'Enabled'",
+            "remoteLoginPortPublicAccess is 'Enabled'",
+        ),
+        (f"{M}virtual-network.bicep", "        id: network.id\n", "        id: zones[i].id\n", "is linked to"),
+    ],
+    "promises.delivery_is_what_was_asked_for": [
+        (MAIN, "empty(eventDelivery) ? 'webhook' :", "empty(eventDelivery) ? 'queue' :", "events come by queue"),
+    ],
+    "promises.outputs_lead_to_what_is_used": [
+        (
+            MAIN,
+            "output RELEARN_WORKSPACE_RESOURCE_GROUP string = workspaceGroup",
+            "output RELEARN_WORKSPACE_RESOURCE_GROUP string = groupName",
+            "are not those of its id",
+        ),
+    ],
+    "promises.operators_are_told": [
+        (f"{M}alerts.bicep", "empty(alertEmail) ? [] : [people.id]", "[]", "is told to 0, not to 1"),
+        (f"{M}alerts.bicep", "threshold: alert.threshold", "threshold: 10", "waits for"),
+        (
+            f"{M}alerts.bicep",
+            "      enabled: true\n      severity: alert.severity",
+            "      enabled: false\n      severity: alert.severity",
+            "is off",
+        ),
+        (
+            f"{M}alerts.bicep",
+            "            threshold: 0",
+            "            threshold: 100",
+            "does not tell of the first one",
+        ),
+        (
+            MAIN,
+            "    alertEmail: alertEmail\n    topicIds: [lakeTopicId, workspaceTopicId]",
+            "    alertEmail: alertEmail\n    topicIds: [lakeTopicId]",
+            "nobody watches DeadLetteredCount",
+        ),
+    ],
+    "promises.costs_are_told_apart": [
+        (
+            MAIN,
+            "orchestration: union(tags, { 'cost-part': 'orchestration' })",
+            "orchestration: union(tags, { 'cost-part': 'data' })",
+            "is paid for as data",
+        ),
+    ],
+    "promises.who_needs_a_role_waits_for_it": [
+        (MAIN, "  dependsOn: [lakeTopic, roles]\n", "  dependsOn: [lakeTopic]\n", "lakeSubscriptions does not wait"),
+        (
+            MAIN,
+            "  dependsOn: [roles, privateEndpoints]",
+            "  dependsOn: [privateEndpoints]",
+            "functionApp does not wait",
+        ),
+        (
+            MAIN,
+            "dependsOn: [workspace, lake, roles, workspaceOutbound]",
+            "dependsOn: [workspace, lake]",
+            "compute does not wait",
+        ),
+    ],
 }
