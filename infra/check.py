@@ -65,9 +65,9 @@ class Security:
     problems: Sequence[Problem] = field(default_factory=tuple)
 
 
-def main(arguments: Sequence[str]) -> int:
-    files = bicep_files(FOLDER)
-    security = check_security(FOLDER)
+def main(arguments: Sequence[str], folder: Path = FOLDER) -> int:
+    files = bicep_files(folder)
+    security = check_security(folder)
     problems = sorted([*(problem for file in files for problem in check_syntax(file)), *security.problems])
     if "--suppressions" in arguments:
         for one in security.suppressions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from infra.hooks import endpoints
@@ -25,7 +25,8 @@ NEEDED: Final = (
 """Outputs of main.bicep that this hook reads."""
 
 
-def run(environment: Mapping[str, str], pause: float = PAUSE_SECONDS) -> None:
+def run(environment: Mapping[str, str], pause: float = PAUSE_SECONDS, publish: Callable[..., None] = python) -> None:
+    """`publish` runs a module of this project, here that of the assets."""
     missing = [name for name in NEEDED if not environment.get(name)]
     if missing:
         raise HookFailed(f"azd has no {', '.join(missing)}: provision first")
@@ -34,14 +35,14 @@ def run(environment: Mapping[str, str], pause: float = PAUSE_SECONDS) -> None:
         raise HookFailed(f"there is no endpoint {environment['DIABETES_ENDPOINT']}: run `azd provision` again")
     # From here on a PUT would take what they serve away, whatever the next run's preprovision finds out.
     azd_set({"RELEARN_CREATE_ENDPOINTS": "false"}, environment)
-    _publish(environment, pause)
+    _publish(environment, pause, publish)
 
 
-def _publish(environment: Mapping[str, str], pause: float) -> None:
+def _publish(environment: Mapping[str, str], pause: float, publish: Callable[..., None]) -> None:
     """A role that was just assigned may take a while to count; everything else is an error at once."""
     for attempt in range(1, TRIES + 1):
         try:
-            python(*command(environment))
+            publish(*command(environment))
         except CommandFailed as error:
             if attempt == TRIES or not forbidden(error.output):
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -15,14 +16,20 @@ ALLOWED = frozenset({*parameters.FORMS, *parameters.EXISTING, *MORE}) - {"AZURE_
 """What may be a parameter. What the deployment finds out for itself may not."""
 
 
+UNSET = "$(RELEARN_PARAMETERS)"
+"""What Azure DevOps leaves in the place of a variable that nobody has set."""
+
+
 def settings(text: str) -> dict[str, str]:
-    """NAME=value a line; empty lines and lines with # are nothing.
+    """NAME=value, a line each or separated by semicolons; empty lines and lines with # are nothing.
 
     Raises:
         PipelineFailed: a line that is neither, or a name that is no parameter.
     """
     found: dict[str, str] = {}
-    for line in filter(None, (each.strip() for each in text.splitlines())):
+    if text.strip() == UNSET:
+        return found
+    for line in filter(None, (each.strip() for each in re.split(r"[\n;]", text))):
         if line.startswith("#"):
             continue
         name, sign, value = line.partition("=")

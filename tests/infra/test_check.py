@@ -162,3 +162,13 @@ def test_a_run_that_is_not_the_right_one_is_a_problem(tmp_path: Path, answer: st
 def test_a_checkov_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     [problem] = check.check_security(tmp_path, tmp_path / "checkov").problems
     assert "python -m local.bootstrap checkov" in problem.message
+
+
+@pytest.mark.parametrize(("name", "code"), [("accepted.bicep", 0), ("finding.bicep", 1)])
+def test_a_problem_fails_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: int) -> None:
+    (tmp_path / "main.bicep").write_text(FILES[name])
+    assert check.main([], tmp_path) == code, capsys.readouterr().out
+
+
+def test_a_folder_without_bicep_fails_the_check(tmp_path: Path) -> None:
+    assert check.main([], tmp_path) == 1

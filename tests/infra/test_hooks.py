@@ -218,6 +218,36 @@ def test_only_a_role_that_does_not_count_yet_is_waited_for() -> None:
     assert not postprovision.forbidden("ml/components/prep/component.yml: no such environment")
 
 
+@pytest.mark.parametrize(("said", "tries"), [("AuthorizationFailed", postprovision.TRIES), ("raise it to 2", 1)])
+def test_endpoints_that_are_there_stay_whatever_becomes_of_publishing(
+    commands: Commands, said: str, tries: int
+) -> None:
+    """The flag goes before anything can fail: the next provisioning must not put them again."""
+    commands.answer("/onlineEndpoints/diabetes-abc", {"name": "diabetes-abc"})
+    tried: list[tuple[str, ...]] = []
+
+    def publish(*arguments: str) -> None:
+        tried.append(arguments)
+        raise CommandFailed("it ended with 1", said)
+
+    with pytest.raises(CommandFailed):
+        postprovision.run({**OUTPUTS, "RELEARN_CREATE_ENDPOINTS": "true"}, pause=0, publish=publish)
+    assert commands.set() == {"RELEARN_CREATE_ENDPOINTS": "false"}
+    assert tried == [tuple(postprovision.command(OUTPUTS))] * tries
+
+
+def test_a_role_that_counts_at_last_is_enough(commands: Commands) -> None:
+    commands.answer("/onlineEndpoints/diabetes-abc", {"name": "diabetes-abc"})
+    left = [CommandFailed("it ended with 1", "Forbidden")]
+
+    def publish(*_: str) -> None:
+        if left:
+            raise left.pop()
+
+    postprovision.run(OUTPUTS, pause=0, publish=publish)
+    assert left == []
+
+
 def test_the_queue_needs_no_subscriptions_from_the_hook(commands: Commands) -> None:
     postdeploy.run({**OUTPUTS, "RELEARN_EVENT_DELIVERY": "queue"})
     assert commands.calls() == []
@@ -409,6 +439,12 @@ def test_a_pipeline_makes_azds_environment(commands: Commands, monkeypatch: Any)
     [made] = commands.calls("azd env new")
     assert made[3:] == ["try", "--subscription", SUBSCRIPTION, "--location", "westeurope", "--no-prompt"]
     assert commands.set() == {"RELEARN_MAXIMUM_INSTANCES": "5", "AZURE_PRINCIPAL_TYPE": "ServicePrincipal"}
+
+
+def test_a_variable_of_azure_devops_may_be_unset_or_one_line() -> None:
+    assert pipeline_environment.settings("$(RELEARN_PARAMETERS)") == {}
+    told = pipeline_environment.settings("RELEARN_MAXIMUM_INSTANCES=5; RELEARN_COST_CENTER = ml")
+    assert told == {"RELEARN_MAXIMUM_INSTANCES": "5", "RELEARN_COST_CENTER": "ml"}
 
 
 @pytest.mark.parametrize("line", ["RELEARN_CREATE_ENDPOINTS=true", "PATH=/tmp", "nonsense"])

@@ -252,6 +252,28 @@ def test_health_names_every_problem() -> None:
     assert health.judge(500, None) == "/api/health answers 500"
 
 
+def test_a_version_that_somebody_else_took_meanwhile_is_not_changed() -> None:
+    """Between the list and the registration: a PUT would change what was just registered."""
+
+    class Workspace:
+        changed = False
+
+        def all(self, *_: str, **__: str) -> list[dict[str, str]]:
+            return [{"name": "1"}]
+
+        def find(self, path: str, **_: str) -> dict[str, str]:
+            return {"name": path}
+
+        def change(self, *_: object, **__: object) -> None:
+            self.changed = True
+
+    workspace: Any = Workspace()
+    said = {"version": "1", "by": "me", "reason": "why", "at": datetime.now(UTC)}
+    with pytest.raises(PipelineFailed, match="version 2 has just been registered by somebody else"):
+        deploy_model.register_again(workspace, "/versions", {"properties": {"modelUri": "m"}}, said)
+    assert not workspace.changed
+
+
 def test_an_app_that_does_not_answer_is_asked_again(front: Front) -> None:
     assert health.ask(front.host, tries=1) == "/api/health answers 401"
 
