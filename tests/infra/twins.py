@@ -857,6 +857,8 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
             "onlineEndpointIdentityId: identities.outputs.computeId",
             "not as endpoint",
         ),
+    ],
+    "promises.the_app_uses_its_identity": [
         (
             MAIN,
             "AZURE_CLIENT_ID: identities.outputs.appClientId",
@@ -869,7 +871,8 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
             "userAssignedIdentityResourceId: identityClientId",
             "the package is fetched as",
         ),
-        (f"{M}function-app.bicep", ";Authorization=AAD", "", "telemetry is not sent"),
+        (f"{M}function-app.bicep", ";Authorization=AAD", "", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING is"),
+        (HOST, '"value": "managedidentity"', '"value": "identity"', "is 'identity', not 'managedidentity'"),
     ],
     "promises.scopes_are_as_narrow_as_the_table_says": [
         (

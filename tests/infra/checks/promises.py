@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.infra.bicep import Deployment, Resource
 from tests.infra.checks.access import ASSIGNMENT, table
-from tests.infra.checks.repo import Repo
+from tests.infra.checks.repo import Repo, differences
 from tests.infra.checks.security import value_at
 from tests.infra.checks.variants import FACTORY, GLOBAL, variant
 
@@ -52,18 +52,26 @@ def each_acts_as_itself(repo: Repo) -> Iterator[str]:
             names = [each.rpartition("/")[2] for each in resource.body["identity"]["userAssignedIdentities"]]
             if len(names) != 1 or not names[0].startswith(f"id-relearn-{who}-"):
                 yield f"{resource.name} acts as {names}, not as {who}"
-    [site] = deployment.of_type(SITE)
+
+
+def the_app_uses_its_identity(repo: Repo) -> Iterator[str]:
+    """For its package, its settings, the host's storage and telemetry: the same one, said in the way each wants it."""
+    [site] = repo.deployed("first").of_type(SITE)
     [identity] = site.body["identity"]["userAssignedIdentities"]
     storage = site.properties["functionAppConfig"]["deployment"]["storage"]["authentication"]
     if storage["userAssignedIdentityResourceId"] != identity:
         yield f"the package is fetched as {storage['userAssignedIdentityResourceId']}"
     client = f"${{{identity}.properties.clientId}}"
+    wanted = {
+        "AZURE_CLIENT_ID": client,
+        "AzureWebJobsStorage__clientId": client,
+        "AzureWebJobsStorage__credential": "managedidentity",
+        "RelearnStorage__clientId": client,
+        "RelearnStorage__credential": "managedidentity",
+        "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": f"ClientId={client};Authorization=AAD",
+    }
     told = {each["name"]: each["value"] for each in site.properties["siteConfig"]["appSettings"]}
-    for name in ("AZURE_CLIENT_ID", "AzureWebJobsStorage__clientId", "RelearnStorage__clientId"):
-        if told[name] != client:
-            yield f"{name} is {told[name]}, not the app's client id"
-    if told["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] != f"ClientId={client};Authorization=AAD":
-        yield "telemetry is not sent with the app's identity"
+    yield from differences("settings", {name: told.get(name) for name in wanted}, wanted)
 
 
 def scopes_are_as_narrow_as_the_table_says(repo: Repo) -> Iterator[str]:
@@ -231,6 +239,7 @@ def who_needs_a_role_waits_for_it(repo: Repo) -> Iterator[str]:
 
 CHECKS: tuple[Callable[[Repo], Iterator[str]], ...] = (
     each_acts_as_itself,
+    the_app_uses_its_identity,
     scopes_are_as_narrow_as_the_table_says,
     what_cannot_be_made_again_is_kept,
     nothing_that_serves_is_put_back,
