@@ -28,7 +28,7 @@ from benchmarks import costs
 from local.cloud import LocalCloud
 from local.progress import ByHand
 from local.system import leave_the_outside
-from tests.scenarios.stage import Stage
+from tests.scenarios.stage import RULES, Stage
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 RESULT: Final = ROOT / ".relearn" / "bench.json"
@@ -40,16 +40,7 @@ POLL: Final = timedelta(seconds=30)  # host.json: maxPollingInterval
 SWEEP: Final = timedelta(minutes=5)  # shared/settings.py: SWEEP_SCHEDULE
 BUDGETS: Final = {"lone_event": 20, "further_look": 4, "extra_event_of_a_burst": 1.1, "idle_day": 10_000}
 
-LONE: Final = """\
-version: 1
-reactions:
-  score:
-    when: {file-landed: {path: "lake/in/{batch}/*.csv"}}
-    collect: {by: "{batch}"}
-    run-pipeline: score
-    with: {batch: "{batch}", files: "{manifest}"}
-"""
-COLLECTING: Final = LONE.replace('collect: {by: "{batch}"}', 'collect: {by: "{batch}", quiet: 30s, max-wait: 10m}')
+COLLECTING: Final = RULES.replace('collect: {by: "{batch}"}', 'collect: {by: "{batch}", quiet: 30s, max-wait: 10m}')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +165,7 @@ def activity_runs(pipeline: Mapping[str, Any]) -> dict[str, int]:
 
 
 def measure(cloud: LocalCloud, credential: TokenCredential, folder: Path) -> dict[str, Any]:
-    def on_a_stage(work: Callable[[Stage], Measured], rules: str = LONE) -> Measured:
+    def on_a_stage(work: Callable[[Stage], Measured], rules: str = RULES) -> Measured:
         stage = Stage(cloud=cloud, credential=credential, folder=folder, rules=rules)
         try:
             return work(stage)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from local.processes import OLDEST_NODE, find_node
@@ -54,36 +55,24 @@ def _check_python() -> None:
 
 
 def _dev() -> None:
-    files = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]
-    _once(
-        "the app's packages and tools",
-        VENV,
-        _fingerprint(files),
-        lambda log: _fill(VENV, ["-r", str(files[1])], log),
-        about="1 minute",
-    )
+    files = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]  # the second includes the first
+    _environment("the app's packages and tools", VENV, files, about="1 minute")
 
 
 def _ml() -> None:
-    requirements = ROOT / "ml" / "requirements.txt"
-    _once(
-        "the ML environment (scikit-learn, mlflow, the inference server)",
-        ML_VENV,
-        _fingerprint([requirements]),
-        lambda log: _fill(ML_VENV, ["-r", str(requirements)], log),
-        about="2 minutes",
-    )
+    what = "the ML environment (scikit-learn, mlflow, the inference server)"
+    _environment(what, ML_VENV, [ROOT / "ml" / "requirements.txt"], about="2 minutes")
 
 
 def _checkov() -> None:
-    requirements = ROOT / "infra" / "requirements-checkov.txt"
-    _once(
-        "checkov, which looks for what is insecure in infra/",
-        CHECKOV_VENV,
-        _fingerprint([requirements]),
-        lambda log: _fill(CHECKOV_VENV, ["-r", str(requirements)], log),
-        about="half a minute",
-    )
+    what = "checkov, which looks for what is insecure in infra/"
+    _environment(what, CHECKOV_VENV, [ROOT / "infra" / "requirements-checkov.txt"], about="half a minute")
+
+
+def _environment(what: str, folder: Path, files: Sequence[Path], about: str) -> None:
+    """A virtual environment with what the last of the files asks for, made anew when any of them changes."""
+    fill = partial(_fill, folder, ["-r", str(files[-1])])
+    _once(what, folder, _fingerprint(files), fill, about=about)
 
 
 def _azurite() -> None:

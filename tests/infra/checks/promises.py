@@ -10,10 +10,10 @@ from tests.infra.bicep import Deployment, Resource
 from tests.infra.checks.access import ASSIGNMENT, table
 from tests.infra.checks.repo import Repo, differences
 from tests.infra.checks.security import value_at
-from tests.infra.checks.variants import FACTORY, GLOBAL, variant
+from tests.infra.checks.settings import SITE, app, app_settings, delivery
+from tests.infra.checks.variants import FACTORY, GLOBAL, THERE, variant
 
 ACCOUNT = "Microsoft.Storage/storageAccounts"
-SITE = "Microsoft.Web/sites"
 AML = "Microsoft.MachineLearningServices/workspaces"
 # Which of the three identities each has: app for what the product does, compute for jobs, endpoint for the live model.
 ACTS_AS = {SITE: "app", f"{AML}/computes": "compute", f"{AML}/onlineEndpoints": "endpoint"}
@@ -56,7 +56,8 @@ def each_acts_as_itself(repo: Repo) -> Iterator[str]:
 
 def the_app_uses_its_identity(repo: Repo) -> Iterator[str]:
     """For its package, its settings, the host's storage and telemetry: the same one, said in the way each wants it."""
-    [site] = repo.deployed("first").of_type(SITE)
+    deployment = repo.deployed("first")
+    site = app(deployment)
     [identity] = site.body["identity"]["userAssignedIdentities"]
     storage = site.properties["functionAppConfig"]["deployment"]["storage"]["authentication"]
     if storage["userAssignedIdentityResourceId"] != identity:
@@ -70,7 +71,7 @@ def the_app_uses_its_identity(repo: Repo) -> Iterator[str]:
         "RelearnStorage__credential": "managedidentity",
         "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": f"ClientId={client};Authorization=AAD",
     }
-    told = {each["name"]: each["value"] for each in site.properties["siteConfig"]["appSettings"]}
+    told = app_settings(deployment)
     yield from differences("settings", {name: told.get(name) for name in wanted}, wanted)
 
 
@@ -116,8 +117,7 @@ def nothing_that_serves_is_put_back(repo: Repo) -> Iterator[str]:
             said = {"traffic", "mirrorTraffic", "defaults"} & endpoint.properties.keys()
             yield from (f"{endpoint.name} says {name}" for name in sorted(said))
     ours = {**GLOBAL, "prepEndpointUri": {"type": "String", "value": "of yesterday"}}
-    there = {FACTORY: {"identity": {"principalId": "p", "type": "SystemAssigned"}, "properties": {}}}
-    there[FACTORY]["properties"] = {"globalParameters": ours}
+    there = {FACTORY: {**THERE[FACTORY], "properties": {"globalParameters": ours}}}
     deployment = repo.deploy(variant(there, existingDataFactoryId=FACTORY))
     [merged] = deployment.of_type("Microsoft.DataFactory/factories/globalParameters")
     if "of yesterday" in str(merged.properties):
@@ -160,7 +160,7 @@ def isolation_is_whole(repo: Repo) -> Iterator[str]:
 
 def delivery_is_what_was_asked_for(repo: Repo) -> Iterator[str]:
     for name, wanted in (("default", "webhook"), ("queue", "queue"), ("isolated", "queue")):
-        found = repo.deployed(name).outputs["RELEARN_EVENT_DELIVERY"]
+        found = delivery(repo.deployed(name))
         if found != wanted:
             yield f"{name}: events come by {found}, not by {wanted}"
 
