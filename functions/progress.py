@@ -23,5 +23,6 @@ def look(message: func.QueueMessage) -> None:
 def sweep(timer: func.TimerRequest) -> None:
     """Wakes whatever is due, and what poisoned wake-ups were for; takes in poisoned events."""
     app = wiring.app()
+    app.upkeep.make_sure()
     app.scheduler.sweep()
     app.poisoned.sweep()

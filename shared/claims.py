@@ -117,11 +117,7 @@ class Claims:
         self, new_id: str, rule: Rule, decision: Start, standing: Standing | None, now: datetime
     ) -> Reaction:
         url = self._manifests.url(new_id)
-        action = (
-            _deploy_action(rule, rule.action, decision, standing)
-            if isinstance(rule.action, DeployModel)
-            else _pipeline_action(rule, rule.action, decision, {"manifest": url, "reaction_id": new_id})
-        )
+        action = _action(rule, decision, standing, {"manifest": url, "reaction_id": new_id})
         needs_manifest = isinstance(action, PipelineAction) and action.needs_manifest
         return Reaction(
             id=new_id,
@@ -136,6 +132,14 @@ class Claims:
             events=0,
             manifest_url=url if needs_manifest else None,
         )
+
+
+def _action(rule: Rule, decision: Start, standing: Standing | None, known: Mapping[str, str]) -> Action:
+    if isinstance(rule.action, DeployModel):
+        return _deploy_action(rule, rule.action, decision, standing)
+    if isinstance(rule.action, RunPipeline):
+        return _pipeline_action(rule, rule.action, decision, known)
+    raise NotImplementedError(f"rule {rule.name}: {rule.action.kind}")
 
 
 def _pipeline_action(rule: Rule, action: RunPipeline, decision: Start, known: Mapping[str, str]) -> PipelineAction:

@@ -35,6 +35,7 @@ from shared.rollouts.standing import standing_of
 from shared.rules import Rule, Rules
 from shared.runs.mover import PipelineRuns
 from shared.steps import Mover, Observed, Step, Steps
+from shared.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +61,10 @@ class Engine:
         notifier: Notifier | None,
         clock: Clock,
         scheduler: Scheduler,
+        upkeep: Upkeep,
     ) -> None:
         self._rules = rules
+        self._upkeep = upkeep
         self._lanes = lanes
         self._factory = factory
         self._workspace = workspace
@@ -100,7 +103,8 @@ class Engine:
         """Looks at what a wake-up names.
 
         A lane is looked at whatever its due row says: intake may rely on this very wake-up for an event that the look
-        which moved the row did not see. A factory is looked at only when that is due.
+        which moved the row did not see. A factory is looked at, and a chore is done, only when
+        that is due.
         """
         kind, _, name = key.partition(":")
         if not is_key(key) or (kind == "factory" and name != self._factory.name):
@@ -113,6 +117,8 @@ class Engine:
             self.look_at_lane(name, due)
         elif due is not None and due.at > self._clock.now():
             self._scheduler.too_early(due)
+        elif due is not None and kind == "upkeep":
+            self._upkeep.look(due)
         elif due is not None:
             self._followed.look(due)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from shared import events, telemetry
@@ -23,6 +23,13 @@ _ATTEMPT: Final = re.compile(r"[1-9][0-9]{0,3}")
 
 LookNow = Callable[[str, Due], bool]
 """Looks at a lane at once, where that is possible; False if somebody must look later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What became of an event, by the rules that it matched: True where it was not pending there before."""
+
+    rules: Mapping[str, bool]
 
 
 class Intake:
@@ -60,12 +67,19 @@ class Intake:
             parsed = self._look_up(parsed)
         if isinstance(parsed, Refused):
             self._refuse(parsed)
-            return
-        matches = self._rules.match(parsed)
+        else:
+            self.accept(parsed)
+
+    def accept(self, event: Event) -> Accepted:
+        """Takes one event, however it came to be known.
+
+        Raises:
+            StorageUnavailable: it is not in the ledger.
+        """
+        matches = self._rules.match(event)
         if not matches:
-            self._refuse(_unmatched(parsed))
-        for rule, match in matches:
-            self._accept(rule, match, parsed)
+            self._refuse(_unmatched(event))
+        return Accepted(rules={rule.name: self._accept(rule, match, event) for rule, match in matches})
 
     def receive_queued(self, text: str) -> None:
         """Takes the message of a queue: one event, or an array of them, which a webhook's host would have taken apart.
@@ -91,7 +105,8 @@ class Intake:
         facts = {"reason": refused.reason, "detail": refused.detail, "event": refused.event_id}
         telemetry.record(logger, "event_refused", facts)
 
-    def _accept(self, rule: Rule, match: Match, event: Event) -> None:
+    def _accept(self, rule: Rule, match: Match, event: Event) -> bool:
+        """True if the event was new to the lane (or came once more after it had been taken)."""
         lane, now = lane_id(rule.name, match.key), self._clock.now()
         pending = PendingEvent(
             id=events.event_key(event),
@@ -110,10 +125,11 @@ class Intake:
         key = lane_key(lane)
         if rule.collect.quiet is not None:
             self._scheduler.wake_at(key, now + rule.collect.quiet)
-            return
+            return new
         due = self._scheduler.set_due(key, now)
         if not self._look_now(lane, due):
             self._scheduler.wake(key)
+        return new
 
     def _link_back(self, model: ModelRegistered, key: str) -> None:
         """The reaction whose run registered the model is told, so that the way forward can be seen from there.

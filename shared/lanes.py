@@ -49,6 +49,8 @@ class Head:
     """When the latest reaction took its batch."""
     ended: datetime | None = None
     """When the latest reaction reached its final state; None while it runs."""
+    inherits: int | None = None
+    """The superseded reaction whose events the next one has as well."""
     etag: str | None = field(default=None, compare=False)
 
 
@@ -63,6 +65,8 @@ class PendingEvent:
     accepted: datetime
     revision: Revision
     """Of the rules by which it was accepted: a worker with older ones cannot judge it."""
+    replay: str | None = None
+    """Who had it brought in once more, and why: then it is acted on whatever its age."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from shared.ports import Clock, Due, DueTable, WakeUps
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY: Final = timedelta(minutes=5)
-_FACTORY_NAME: Final = re.compile(r"[A-Za-z0-9-]{3,63}")
+_NAME: Final = re.compile(r"[A-Za-z0-9-]{3,63}")
 SOON: Final = timedelta(seconds=1)
 SKEW: Final = timedelta(seconds=2)
 """By how much the queue's clock may be ahead of ours."""
@@ -38,10 +38,16 @@ def factory_key(name: str) -> str:
     return f"factory:{name}"
 
 
+def upkeep_key(chore: str) -> str:
+    return f"upkeep:{chore}"
+
+
 def is_key(text: str) -> bool:
     """Whether a text that came from outside is a key that can be looked at."""
     kind, _, name = text.partition(":")
-    return is_lane_id(name) if kind == "lane" else kind == "factory" and _FACTORY_NAME.fullmatch(name) is not None
+    if kind == "lane":
+        return is_lane_id(name)
+    return kind in {"factory", "upkeep"} and _NAME.fullmatch(name) is not None
 
 
 class Scheduler:

@@ -26,6 +26,8 @@ class State(StrEnum):
     REFUSED = "refused"
     SUPERSEDED = "superseded"
     ROLLED_BACK = "rolled-back"
+    OBSERVED = "observed"
+    """Decided and recorded only: its rule's mode is `observe`."""
 
 
 MODEL_REGISTERED: Final = "model-registered"
@@ -36,7 +38,8 @@ _ENDS_EARLY: Final = frozenset({State.FAILED, State.CANCELLED, State.REFUSED, St
 
 TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     # pending -> pending: the wait for a permit, a busy target or a back-off was prolonged.
-    State.PENDING: frozenset({State.PENDING, State.STARTING}) | _ENDS_EARLY,
+    # pending -> succeeded: what is only told needs no run.
+    State.PENDING: frozenset({State.PENDING, State.STARTING, State.SUCCEEDED, State.OBSERVED}) | _ENDS_EARLY,
     # starting -> starting: in doubt, asked again; or posted again under the same stamp.
     # starting -> pending: the target said clearly that it did not start anything (429).
     State.STARTING: frozenset({State.STARTING, State.PENDING, State.AWAITING_APPROVAL, State.RUNNING}) | _ENDS_EARLY,
@@ -51,6 +54,7 @@ TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     State.REFUSED: frozenset(),
     State.SUPERSEDED: frozenset(),
     State.ROLLED_BACK: frozenset(),
+    State.OBSERVED: frozenset(),
 }
 
 
@@ -213,6 +217,12 @@ class Reaction:
     jobs: tuple[Job, ...] = ()
     """Of every attempt that has ended."""
     rollout: Rollout | None = None
+    observe: bool = False
+    """Its rule's mode when it was made: it is decided and recorded only."""
+    replaces: int | None = None
+    """The number of the superseded reaction whose events are this one's as well."""
+    cancel: str | None = None
+    """Who wants its end, and why."""
     etag: str | None = field(default=None, compare=False)
 
     @property

@@ -14,6 +14,7 @@ from azure.identity import DefaultAzureCredential
 
 from shared import telemetry
 from shared.cloud import storage
+from shared.cloud.control_rows import ControlRows
 from shared.cloud.data_factory import DataFactoryClient
 from shared.cloud.due_table import DueTable
 from shared.cloud.lake import LakeFiles
@@ -30,7 +31,7 @@ from shared.errors import ConfigurationError, Problem
 from shared.intake import Intake
 from shared.looks import InlineLooks, Scheduler
 from shared.poisoned import PoisonedDeliveries
-from shared.ports import Clock
+from shared.ports import Clock, Controls
 from shared.queries import Queries
 from shared.rules import Rules
 from shared.rules import file as rules_file
@@ -44,6 +45,7 @@ from shared.settings import (
     process_environment,
     rules_path,
 )
+from shared.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -61,6 +63,8 @@ class App:
     intake: Intake
     engine: Engine
     scheduler: Scheduler
+    upkeep: Upkeep
+    controls: Controls
     poisoned: PoisonedDeliveries
     queries: Queries
     rules: Rules
@@ -91,6 +95,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         wake_ups,
         clock,
     )
+    upkeep = Upkeep(scheduler=scheduler, clock=clock)
     engine = Engine(
         rules=rules,
         lanes=lanes,
@@ -102,6 +107,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         notifier=notifier,
         clock=clock,
         scheduler=scheduler,
+        upkeep=upkeep,
     )
     inline = InlineLooks(engine.look_at_lane)
     intake = Intake(
@@ -133,6 +139,8 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         intake=intake,
         engine=engine,
         scheduler=scheduler,
+        upkeep=upkeep,
+        controls=ControlRows(tables.get_table_client("permits")),
         poisoned=PoisonedDeliveries(messages=poisoned_events, receive=intake.receive_queued, clock=clock),
         queries=queries,
         rules=rules,

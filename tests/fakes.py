@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from shared.controls import ControlState, Pause
 from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetBusy, TargetRefused
 from shared.events import DriftDetected, FileLanded, ModelRegistered, Refused
 from shared.lanes import Head, Lane, PendingEvent, TakenEvent
@@ -170,6 +171,25 @@ class FakeLanes:
         lane, _, seq = reaction_id.rpartition("-")
         found = [t for t in self._of(lane).taken.values() if t.reaction == int(seq)]
         return sorted(found, key=lambda t: (t.pending.accepted, t.pending.id))
+
+
+class FakeControls:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.pauses: dict[str | None, Pause] = {}
+
+    def read(self) -> ControlState:
+        self.storage.call("read controls")
+        paused = {rule: pause for rule, pause in self.pauses.items() if rule is not None}
+        return ControlState(stopped=self.pauses.get(None), paused=paused)
+
+    def pause(self, rule: str | None, pause: Pause) -> None:
+        self.storage.call("pause")
+        self.pauses.setdefault(rule, pause)
+
+    def resume(self, rule: str | None) -> Pause | None:
+        self.storage.call("resume")
+        return self.pauses.pop(rule, None)
 
 
 class FakeDueTable:

@@ -17,10 +17,12 @@ from shared.queries import Queries
 from shared.reactions import Reaction
 from shared.rules import Rules
 from shared.rules import file as rules_file
+from shared.upkeep import Upkeep
 from tests.fakes import (
     T0,
     WORKSPACE,
     FakeClock,
+    FakeControls,
     FakeDueTable,
     FakeFactory,
     FakeLake,
@@ -68,6 +70,7 @@ class World:
         self.due = FakeDueTable(self.storage)
         self.wake_ups = FakeWakeUps(self.storage)
         self.permits = FakePermits(self.storage)
+        self.controls = FakeControls(self.storage)
         self.recent = FakeRecent(self.storage)
         self.manifests = FakeManifests(self.storage)
         self.lake = FakeLake()
@@ -82,6 +85,7 @@ class World:
         self.rules = rules or self.rules
         loaded = rules_of(self.rules, modified)
         self.scheduler = Scheduler(self.due, self.wake_ups, self.clock)
+        self.upkeep = Upkeep(scheduler=self.scheduler, clock=self.clock)
         self.engine = Engine(
             rules=loaded,
             lanes=self.lanes,
@@ -93,6 +97,7 @@ class World:
             notifier=self.notifier,
             clock=self.clock,
             scheduler=self.scheduler,
+            upkeep=self.upkeep,
         )
         self.intake = Intake(
             rules=loaded,

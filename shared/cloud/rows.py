@@ -91,6 +91,7 @@ def _pending_properties(event: PendingEvent) -> dict[str, object]:
         "laneKey": event.key,
         "accepted": event.accepted,
         "revision": event.revision.to_text(),
+        "replay": event.replay,
     }
 
 
@@ -103,6 +104,7 @@ def pending_event(row: Mapping[str, Any]) -> PendingEvent:
         event=events.from_record(values),
         accepted=values["accepted"],
         revision=Revision.from_text(values["revision"]),
+        replay=values.get("replay"),
     )
 
 
@@ -139,6 +141,7 @@ def head_row(lane: str, head: Head) -> Row:
             "claimRoom": head.claim.room if head.claim is not None else None,
             "claimed": head.claimed,
             "ended": head.ended,
+            "inherits": head.inherits,
         },
     )
 
@@ -155,6 +158,7 @@ def head(row: Mapping[str, Any]) -> Head:
         claim=None if claim_seq is None else Claim(seq=claim_seq, room=values.get("claimRoom")),
         claimed=values.get("claimed"),
         ended=values.get("ended"),
+        inherits=values.get("inherits"),
         etag=etag(row),
     )
 
@@ -191,6 +195,9 @@ def reaction_row(reaction: Reaction) -> Row:
             "manifestWritten": reaction.manifest_written,
             "jobs": _jobs_text(reaction.jobs),
             "rollout": actions.rollout_to_text(reaction.rollout) if reaction.rollout is not None else None,
+            "observe": reaction.observe or None,
+            "replaces": reaction.replaces,
+            "cancel": reaction.cancel and reaction.cancel[:2000],
         },
     )
 
@@ -227,6 +234,9 @@ def reaction(row: Mapping[str, Any]) -> Reaction:
         manifest_written=values["manifestWritten"],
         jobs=_jobs(values.get("jobs")),
         rollout=actions.rollout_from_text(values["rollout"]) if values.get("rollout") is not None else None,
+        observe=values.get("observe", False),
+        replaces=values.get("replaces"),
+        cancel=values.get("cancel"),
         etag=etag(row),
     )
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from shared.events.breaches import Breach
-from shared.events.values import DriftDetected, Event, FileLanded, ModelRegistered, RunEnded
+from shared.events.values import DriftDetected, Event, FileLanded, FileOverdue, ModelRegistered, RunEnded
 
 SCHEMA: Final = 1
 
@@ -20,6 +20,7 @@ _KINDS: Final[dict[str, type[Event]]] = {
     DriftDetected.kind: DriftDetected,
     ModelRegistered.kind: ModelRegistered,
     RunEnded.kind: RunEnded,
+    FileOverdue.kind: FileOverdue,
 }
 
 
@@ -48,7 +49,7 @@ def from_record(record: Mapping[str, Value]) -> Event:
         raise ValueError(f"a record of kind {record.get('kind')!r} is not an event")
     values: dict[str, Any] = {field.name: record.get(field.name) for field in fields(cls)}
     values = {name: value for name, value in values.items() if value is not None or name == "etag"}
-    for name in ("tags", "properties", "breaches"):
+    for name in ("tags", "properties", "breaches", "captures"):
         if name in values:
             values[name] = json.loads(values[name])
     if "breaches" in values:

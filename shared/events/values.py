@@ -92,7 +92,26 @@ class RunEnded(Happened):
     properties: Mapping[str, str]
 
 
-Event = FileLanded | DriftDetected | ModelRegistered | RunEnded
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOverdue(Happened):
+    """No file has landed that a rule waits for. Relearn itself finds it out.
+
+    Attributes:
+        pattern: of the files' path.
+        captures: what the pattern captured of the files that landed before.
+        last: when the last one landed; None where none has, since the rule is known.
+        due: when the next one should have landed.
+    """
+
+    kind: ClassVar[str] = "file-overdue"
+
+    pattern: str
+    captures: Mapping[str, str]
+    due: datetime
+    last: datetime | None = None
+
+
+Event = FileLanded | DriftDetected | ModelRegistered | RunEnded | FileOverdue
 
 
 class Reason(StrEnum):
@@ -135,6 +154,8 @@ def identity(event: Event) -> str:
         return _model_identity(source, event.name, event.version)
     if isinstance(event, DriftDetected):
         return _joined("drift", source, event.run_id)
+    if isinstance(event, FileOverdue):
+        return _joined("overdue", event.pattern, json.dumps(event.captures, sort_keys=True), event.due.isoformat())
     return _joined("event", source, event.event_id)
 
 

@@ -2,6 +2,7 @@
 
 from shared.ports.ledger import (
     Clock,
+    Controls,
     Due,
     DueTable,
     LaneChange,
@@ -30,6 +31,7 @@ from shared.ports.outside import (
 
 __all__ = [
     "Clock",
+    "Controls",
     "DataFactory",
     "Due",
     "DueTable",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from shared.controls import ControlState, Pause
 from shared.events import Refused
 from shared.lanes import Head, Lane, PendingEvent, SkipReason, TakenEvent
 from shared.notifications import Notification
@@ -189,6 +190,18 @@ class Permits(Protocol):
 
     def save_head(self, resource: Resource) -> bool:
         """Saves cursor and looks; False if somebody else saved first."""
+
+
+class Controls(Protocol):
+    """What people have stopped. Every method raises StorageUnavailable where storage fails."""
+
+    def read(self) -> ControlState: ...
+
+    def pause(self, rule: str | None, pause: Pause) -> None:
+        """Stops a rule; None: every start. What is stopped already stays as it was stopped first."""
+
+    def resume(self, rule: str | None) -> Pause | None:
+        """Lets it go on; gives what had stopped it. Idempotent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

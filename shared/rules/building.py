@@ -12,16 +12,35 @@ from shared.rules.values import (
     Collect,
     DeployModel,
     DriftDetectedTrigger,
+    FactoryLimits,
     FileLandedTrigger,
+    FileOverdueTrigger,
     Gate,
     Limits,
+    Mode,
     ModelRegisteredTrigger,
+    Notify,
+    Require,
     Retry,
+    Revision,
     Rule,
+    Rules,
+    RunJob,
     RunPipeline,
     Serving,
     Trigger,
 )
+
+
+def rules(content: schema.RulesFile, revision: Revision) -> Rules:
+    """The rules of a file that the checks found right."""
+    return Rules(
+        revision=revision,
+        rules={name: rule(name, reaction) for name, reaction in content.reactions.items()},
+        mode=content.mode or Mode.ACT,
+        factory=FactoryLimits(**content.factory.given()),
+        resources=content.resources,
+    )
 
 
 def rule(name: str, reaction: schema.Reaction) -> Rule:
@@ -31,9 +50,12 @@ def rule(name: str, reaction: schema.Reaction) -> Rule:
         trigger=_trigger(reaction.when),
         collect=_collect(reaction.collect),
         action=_action(reaction),
-        limits=Limits(**reaction.limits.given()),
+        limits=_limits(reaction.limits),
         retry=Retry(**reaction.retry.given()),
         timeout=reaction.timeout or (DEFAULT_TIMEOUT if reaction.deploy_model is None else DEFAULT_ROLLOUT_TIMEOUT),
+        mode=reaction.mode or Mode.ACT,
+        require=Require(**reaction.require.given()) if reaction.require is not None else None,
+        writes=tuple(reaction.writes),
     )
 
 
@@ -43,6 +65,9 @@ def _trigger(when: schema.When) -> Trigger:
     if when.drift_detected is not None:
         given = when.drift_detected.given()
         return DriftDetectedTrigger(**{**given, "signals": tuple(given.get("signals", ()))})
+    if when.file_overdue is not None:
+        overdue = when.file_overdue
+        return FileOverdueTrigger(path=overdue.path, every=overdue.expect, exclude=tuple(overdue.exclude))
     assert when.model_registered is not None, "the checks let no rule pass without an event"
     return ModelRegisteredTrigger(**when.model_registered.given())
 
@@ -56,9 +81,20 @@ def _collect(collect: schema.Collect) -> Collect:
     return Collect(**given)
 
 
+def _limits(limits: schema.Limits) -> Limits:
+    given = limits.given()
+    if "resources" in given:
+        given["resources"] = tuple(given["resources"])
+    return Limits(**given)
+
+
 def _action(reaction: schema.Reaction) -> Action:
     if reaction.run_pipeline is not None:
         return RunPipeline(pipeline=reaction.run_pipeline, with_=reaction.with_)
+    if reaction.run_job is not None:
+        return RunJob(**reaction.run_job.given(), with_=reaction.with_)
+    if reaction.notify is not None:
+        return Notify(text=reaction.notify)
     assert reaction.deploy_model is not None, "the checks let no rule pass without an action"
     given = reaction.deploy_model.given()
     given["serving"] = Serving(**given["serving"].given())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import PlainValidator, StringConstraints, ValidationInfo, WithJsonSchema
 
@@ -15,7 +15,8 @@ from shared.rules import names
 from shared.rules.durations import parse_duration
 from shared.rules.patterns import Exclusion, NamePattern, PathPattern, Template
 from shared.rules.requests import read_request
-from shared.rules.values import WhileRunning
+from shared.rules.schedules import Cron
+from shared.rules.values import DuringCooldown, Mode, Priority, Rate, WhileRunning
 
 VERSION: Final = 1
 LONGEST_NAME: Final = 64
@@ -25,8 +26,18 @@ LONGEST_REQUEST: Final = timedelta(seconds=5)
 _NAME: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 _DURATION: Final = r"\$\{|^(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"  # or with a setting in it
 _DECIMAL: Final = re.compile(r"[-+]?(?:[0-9]{1,9}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][-+]?[0-9]{1,2})?")
-_NOT_BUILT_POLICIES: Final = frozenset({"queue", "replace"})
+_RATE: Final = re.compile(r"([0-9]{1,6})/([smhd])")
+_PERIODS: Final = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+_UNLIMITED: Final = "unlimited"
+_EVERY: Final = "every "
+_SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
 _LIVE: Final = "live"
+_T = TypeVar("_T")
 _KINDS: Final = {
     dict: "a mapping",
     list: "a list",
@@ -103,12 +114,42 @@ def _version(value: object) -> int:
     return value
 
 
-def _while_running(text: str) -> WhileRunning:
-    if text in _NOT_BUILT_POLICIES:
-        raise ValueError(f"{text} is not built yet; there are {' and '.join(WhileRunning)}")
-    if text not in list(WhileRunning):
-        raise ValueError(f"must be {' or '.join(WhileRunning)}, not {text!r}")
-    return WhileRunning(text)
+def _one_of(values: Mapping[str, _T]) -> Callable[[str], _T]:
+    def parse(text: str) -> _T:
+        if text not in values:
+            raise ValueError(f"must be {' or '.join(values)}, not {text!r}")
+        return values[text]
+
+    return parse
+
+
+_POLICIES: Final = {str(policy): policy for policy in WhileRunning}
+_COOLDOWN_POLICIES: Final = {str(policy): policy for policy in DuringCooldown}
+_MODES: Final = {str(mode): mode for mode in Mode}
+_PRIORITIES: Final = {priority.name.lower(): priority for priority in Priority}
+
+
+def _rate(text: str) -> Rate | None:
+    """None is no limit."""
+    if text == _UNLIMITED:
+        return None
+    found = _RATE.fullmatch(text)
+    if found is None or int(found[1]) == 0:
+        raise ValueError(f"{text!r} is not a rate; write how many in a time (s, m, h or d): 60/h, or {_UNLIMITED}")
+    return Rate(count=int(found[1]), per=_PERIODS[found[2]])
+
+
+def _every(text: str) -> timedelta:
+    if not text.startswith(_EVERY):
+        raise ValueError(f"must say how often a file is expected, such as every 24h, not {text!r}")
+    return parse_duration(text.removeprefix(_EVERY).strip())
+
+
+def _share(text: str) -> Decimal:
+    found = _SHARE.fullmatch(text)
+    if found is None or Decimal(found[1]) > 100:
+        raise ValueError(f"must be a share from 0% to 100%, such as 5%, not {text!r}")
+    return Decimal(found[1]) / 100
 
 
 def _better_than(text: str) -> str:
@@ -161,6 +202,9 @@ Tag = Annotated[str, _from_text(_tag), _schema(type="string", minLength=1)]
 TagValue = Annotated[str, _from_text(str), _schema(type=["string", "number", "boolean"])]
 Margin = Annotated[Decimal | None, PlainValidator(_margin), _schema(type=["number", "string"], minimum=0)]
 
+Message = Annotated[Template | None, _from_text(Template.parse), _schema(type="string", minLength=1)]
+LakePath = Annotated[Template, _from_text(Template.parse), _schema(type="string")]
+
 # Those that may be left out are None then. The validators see given values only.
 Pipeline = Annotated[
     str | None,
@@ -180,6 +224,26 @@ Events = Annotated[int | None, _number(1, 1_000_000), _schema(type="integer", mi
 Times = Annotated[int | None, _number(1, 100), _schema(type="integer", minimum=1, maximum=100)]
 Attempts = Annotated[int | None, _number(1, 20), _schema(type="integer", minimum=1, maximum=20)]
 Instances = Annotated[int | None, _number(1, 50), _schema(type="integer", minimum=1, maximum=50)]
-Policy = Annotated[WhileRunning | None, _from_text(_while_running), _schema(enum=[*WhileRunning])]
+Policy = Annotated[WhileRunning | None, _from_text(_one_of(_POLICIES)), _schema(enum=[*_POLICIES])]
+CooldownPolicy = Annotated[
+    DuringCooldown | None, _from_text(_one_of(_COOLDOWN_POLICIES)), _schema(enum=[*_COOLDOWN_POLICIES])
+]
+RuleMode = Annotated[Mode | None, _from_text(_one_of(_MODES)), _schema(enum=[*_MODES])]
+Importance = Annotated[Priority | None, _from_text(_one_of(_PRIORITIES)), _schema(enum=[*_PRIORITIES])]
+StartRate = Annotated[
+    Rate | None,
+    _from_text(_rate),
+    _schema(type="string", pattern=r"\$\{|^([0-9]{1,6}/[smhd]|unlimited)$", examples=["60/h"]),
+]
+Permits = Annotated[int | None, _number(1, 10_000), _schema(type="integer", minimum=1, maximum=10_000)]
+Rows = Annotated[int | None, _number(1, 1_000_000_000), _schema(type="integer", minimum=1)]
+Share = Annotated[Decimal | None, _from_text(_share), _schema(type="string", examples=["5%"])]
+Until = Annotated[Cron | None, _from_text(Cron.parse), _schema(type="string", examples=["0 2 * * *"])]
+Every = Annotated[timedelta, _from_text(_every), _schema(type="string", examples=["every 24h"])]
+PermitCount = Annotated[int, _number(1, 10_000), _schema(type="integer", minimum=1, maximum=10_000)]
+Component = Annotated[str, _from_text(names.component), _schema(type="string", examples=["azureml:train_diabetes:1"])]
+Compute = Annotated[str | None, _from_text(names.compute), _matching(names.COMPUTE)]
+Experiment = Annotated[str | None, _from_text(names.experiment), _matching(names.EXPERIMENT)]
+ResourceName = Annotated[str, _from_text(names.resource), _matching(names.RESOURCE)]
 Script = Annotated[str | None, _from_text(names.script), _matching(names.SCRIPT)]
 InstanceType = Annotated[str | None, _from_text(names.instance_type), _matching(names.INSTANCE_TYPE)]

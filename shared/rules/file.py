@@ -43,7 +43,7 @@ def load(
     if content is None or reader.problems:
         raise ConfigurationError([Problem(where=file, line=line, message=m) for line, m in sorted(reader.problems)])
     revision = Revision(hash=_hash(text, reader.used, content), modified=modified)
-    return Rules(revision=revision, rules={name: building.rule(name, r) for name, r in content.reactions.items()})
+    return building.rules(content, revision)
 
 
 class _Reader:

@@ -9,6 +9,9 @@ NOT_IN_A_PIPELINE: Final = frozenset('.+?/<>*%&:\\"{}')
 LONGEST_PIPELINE: Final = 260
 ENDPOINT: Final = r"(?=.{3,32}$)[A-Za-z](-?[A-Za-z0-9])*"
 SCRIPT: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.py"
+COMPUTE: Final = r"[A-Za-z][A-Za-z0-9-]{0,30}[A-Za-z0-9]"
+EXPERIMENT: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}"
+RESOURCE: Final = r"(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*"
 INSTANCE_TYPE: Final = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
 
 _ASSET: Final = re.compile(r"azureml:[A-Za-z0-9][A-Za-z0-9_.-]{0,254}:[A-Za-z0-9][A-Za-z0-9_.-]{0,29}")
@@ -74,6 +77,42 @@ def environment(text: str) -> str:
         ValueError: with what is wrong with it.
     """
     return _asset(text, "environments")
+
+
+def component(text: str) -> str:
+    """A registered component of a fixed version.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    return _asset(text, "components")
+
+
+def compute(name: str) -> str:
+    """A compute cluster's name.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    return _matching(COMPUTE, name, "the name of a compute: 2 to 32 letters, digits and hyphens, a letter first")
+
+
+def experiment(name: str) -> str:
+    """An experiment's name.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    return _matching(EXPERIMENT, name, "the name of an experiment: up to 255 letters, digits, hyphens and underscores")
+
+
+def resource(name: str) -> str:
+    """The name of a resource of the file.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    return _matching(RESOURCE, name, "the name of a resource: small letters, digits and single hyphens, up to 64")
 
 
 def _matching(pattern: str, name: str, wanted: str) -> str:

@@ -11,7 +11,10 @@ from shared.rules.values import (
     DeployModel,
     DriftDetectedTrigger,
     FileLandedTrigger,
+    FileOverdueTrigger,
     ModelRegisteredTrigger,
+    Notify,
+    RunJob,
     RunPipeline,
 )
 from shared.rules.yaml_lines import Path
@@ -19,30 +22,17 @@ from shared.rules.yaml_lines import Path
 FILE_LANDED: Final = FileLandedTrigger.kind
 DRIFT_DETECTED: Final = DriftDetectedTrigger.kind
 MODEL_REGISTERED: Final = ModelRegisteredTrigger.kind
+FILE_OVERDUE: Final = FileOverdueTrigger.kind
 RUN_PIPELINE: Final = RunPipeline.kind
+RUN_JOB: Final = RunJob.kind
 DEPLOY_MODEL: Final = DeployModel.kind
+NOTIFY: Final = Notify.kind
 
-EVENTS: Final = (FILE_LANDED, DRIFT_DETECTED, MODEL_REGISTERED)
-ACTIONS: Final = (RUN_PIPELINE, DEPLOY_MODEL)
-EVENTS_NOT_BUILT: Final = frozenset({"run-ended", "file-overdue"})
-ACTIONS_NOT_BUILT: Final = frozenset({"run-job", "roll-back", "notify"})
-NOT_BUILT: Final = (
-    EVENTS_NOT_BUILT
-    | ACTIONS_NOT_BUILT
-    | {
-        "until",
-        "during-cooldown",
-        "concurrency",
-        "start-rate",
-        "priority",
-        "resources",
-        "mode",
-        "expect",
-        "approval",
-        "traffic",
-        "soak",
-    }
-)
+EVENTS: Final = (FILE_LANDED, DRIFT_DETECTED, MODEL_REGISTERED, FILE_OVERDUE)
+ACTIONS: Final = (RUN_PIPELINE, RUN_JOB, DEPLOY_MODEL, NOTIFY)
+EVENTS_NOT_BUILT: Final = frozenset({"run-ended"})
+ACTIONS_NOT_BUILT: Final = frozenset({"roll-back"})
+NOT_BUILT: Final = EVENTS_NOT_BUILT | ACTIONS_NOT_BUILT | {"approval", "traffic", "soak"}
 """Keys the language is meant to have, refused wherever they stand until they do something."""
 
 _T = TypeVar("_T")
@@ -70,6 +60,7 @@ _PATTERNS: Final[dict[str, tuple[str, Callable[[str], PathPattern | NamePattern]
     FILE_LANDED: ("path", PathPattern.parse, FileLandedTrigger.gives),
     DRIFT_DETECTED: ("monitor", NamePattern.parse, DriftDetectedTrigger.gives),
     MODEL_REGISTERED: ("model", NamePattern.parse, ModelRegisteredTrigger.gives),
+    FILE_OVERDUE: ("path", PathPattern.parse, FileOverdueTrigger.gives),
 }
 
 

@@ -67,6 +67,17 @@ class ModelRegistered(Section):
     )
 
 
+class FileOverdue(Section):
+    """No file has landed for longer than expected."""
+
+    path: fields.Pattern = Field(description="Which files are expected, as in `file-landed`.")
+    exclude: list[fields.Glob] = Field(default=[], description="Which files do not count, as in `file-landed`.")
+    expect: fields.Every = Field(
+        description="How often one must land, such as `every 24h`, counted from the last one (of the same `by`). Each "
+        "time that passes without one is an event."
+    )
+
+
 class When(Section):
     """What must happen: one kind of event."""
 
@@ -75,6 +86,7 @@ class When(Section):
     file_landed: FileLanded | None = None
     drift_detected: DriftDetected | None = None
     model_registered: ModelRegistered | None = None
+    file_overdue: FileOverdue | None = None
 
 
 class Collect(Section):
@@ -107,19 +119,53 @@ class Collect(Section):
     max_events: fields.Events = Field(
         default=None, description="At most so many events in one batch; more make further batches. By default no limit."
     )
+    until: fields.Until = Field(
+        default=None,
+        description="Close the batch at the first of these times after its first event: five fields of cron, in UTC, "
+        "such as `0 2 * * *` for every night at two.",
+    )
 
 
 class Limits(Section):
-    """How often reactions may start."""
+    """How many reactions may run, how often they may start, and which is first."""
+
+    concurrency: fields.Permits = Field(
+        default=None,
+        description="How many of the rule's reactions may run at a time. By default as many as there are values of "
+        "`by`: one value never runs two.",
+    )
+    resources: list[fields.ResourceName] = Field(
+        default=[],
+        min_length=1,
+        description="Names from `resources`: a running reaction holds one permit of each.",
+    )
+    start_rate: fields.StartRate = Field(
+        default=None,
+        description="How many may start within a time (`s`, `m`, `h`, `d`); so many may also start at once. "
+        "`unlimited` lifts it.",
+        json_schema_extra={"default": "60/h"},
+    )
+    priority: fields.Importance = Field(
+        default=None,
+        description="Who is first where several wait for the same permit or budget.",
+        json_schema_extra={"default": "normal"},
+    )
 
     cooldown: fields.Duration = Field(
         default=None,
         description="How long after a reaction's end the next one of the same `by` waits. By default not at all.",
     )
+    during_cooldown: fields.CooldownPolicy = Field(
+        default=None,
+        description="Events that come during the cooldown: `collect` keeps them for the next reaction, `skip` records "
+        "and drops them.",
+        json_schema_extra={"default": "collect"},
+    )
     while_running: fields.Policy = Field(
         default=None,
         description="Events that come while a reaction of the same `by` runs: `coalesce` collects them for one next "
-        "reaction, `skip` records and drops them.",
+        "reaction, `queue` keeps each batch for a reaction of its own, `skip` records and drops them, `replace` "
+        "cancels the running one; the next one has its events as well.",
         json_schema_extra={"default": "coalesce"},
     )
 
@@ -189,6 +235,32 @@ class DeployModel(Section):
     )
 
 
+class RunJob(Section):
+    """Start a job in the workspace, under a name of Relearn's own."""
+
+    component: fields.Component = Field(
+        description="The registered pipeline or command component: `azureml:NAME:VERSION`, or its ARM id."
+    )
+    compute: fields.Compute = Field(
+        default=None, description="Where it runs: a compute of the workspace. By default serverless compute."
+    )
+    experiment: fields.Experiment = Field(
+        default=None, description="The experiment that lists it. By default the rule's name."
+    )
+
+
+class Require(Section):
+    """What the data must be like before the start, by the drift report; else the reaction is refused."""
+
+    report: fields.LakePath = Field(
+        description="The report's path in the lake, the container first; it may use what the event gives."
+    )
+    min_rows: fields.Rows = Field(default=None, description="Fewer new rows than this are too few.")
+    max_missing: fields.Share = Field(
+        default=None, description="The largest share of missing values among the new data, such as `5%`."
+    )
+
+
 class Reaction(Section):
     """One rule: which events lead to which action, and under what limits."""
 
@@ -196,7 +268,9 @@ class Reaction(Section):
         json_schema_extra={
             "oneOf": [
                 {"required": ["run-pipeline"]},
+                {"required": ["run-job"]},
                 {"required": ["deploy-model"], "properties": {"collect": False, "with": False}},
+                {"required": ["notify"], "properties": {"with": False}},
             ]
         }
     )
@@ -216,7 +290,24 @@ class Reaction(Section):
         "captures that `collect.by` names; of drift all captures, {monitor}, {signal} and {run_id}; of a model all "
         "captures, {model} and {version}.",
     )
+    run_job: RunJob | None = None
     deploy_model: DeployModel | None = None
+    notify: fields.Message = Field(
+        default=None,
+        description="Tell whoever subscribes to the app's topic this text, which may use what `with` may use.",
+    )
+    mode: fields.RuleMode = Field(
+        default=None,
+        description="`observe` decides and records what would have been started, and starts nothing.",
+        json_schema_extra={"default": "act"},
+    )
+    require: Require | None = None
+    writes: list[fields.LakePath] = Field(
+        default=[],
+        min_length=1,
+        description="Folders or files in the lake that the run writes, the container first. None may be one that the "
+        "rule itself waits for: it would start itself for ever.",
+    )
     limits: Limits = Field(default_factory=Limits)
     retry: Retry = Field(default_factory=Retry)
     timeout: fields.Duration = Field(
@@ -226,10 +317,33 @@ class Reaction(Section):
     )
 
 
+class Factory(Section):
+    """What all rules together may ask of the data factory."""
+
+    concurrency: fields.Permits = Field(
+        default=None, description="How many of its runs may be Relearn's at a time. By default no limit."
+    )
+    start_rate: fields.StartRate = Field(
+        default=None,
+        description="How many runs may be started within a time, by all rules together. By default no limit.",
+    )
+
+
 class RulesFile(Section):
     """What Relearn does when something happens. Any text may hold `${NAME}`, an app setting."""
 
     version: fields.Version = Field(description="The version of this file's language.")
+    mode: fields.RuleMode = Field(
+        default=None,
+        description="`observe` makes every rule decide and record only.",
+        json_schema_extra={"default": "act"},
+    )
+    factory: Factory = Field(default_factory=Factory)
+    resources: dict[fields.ResourceName, fields.PermitCount] = Field(
+        default={},
+        min_length=1,
+        description="Limits that rules share, by name: how many permits there are of each.",
+    )
     reactions: Annotated[dict[fields.Name, Reaction], Field(min_length=1)] = Field(
         description="The rules by name: small letters, digits and hyphens, up to 64 characters."
     )

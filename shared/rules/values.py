@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import ClassVar, Final
 
-from shared.events import DriftDetected, Event, FileLanded, ModelRegistered
+from shared.events import DriftDetected, Event, FileLanded, FileOverdue, ModelRegistered
 from shared.rules.patterns import Exclusion, NamePattern, PathPattern, Template
+from shared.rules.schedules import Cron
 
 BUILT_INS: Final = frozenset({"manifest", "reaction_id", "count"})
 """Placeholders of `with` that are known only when a reaction starts."""
@@ -30,7 +31,48 @@ class WhileRunning(StrEnum):
     """What happens to events that arrive while their lane's reaction is still running."""
 
     COALESCE = "coalesce"
+    """They become one next reaction."""
+    QUEUE = "queue"
+    """Each batch waits in its turn, unmerged."""
     SKIP = "skip"
+    """They are recorded and dropped."""
+    REPLACE = "replace"
+    """The running one is cancelled; the next one has its events as well."""
+
+
+class DuringCooldown(StrEnum):
+    """What happens to events that arrive while their lane rests after a reaction."""
+
+    COLLECT = "collect"
+    SKIP = "skip"
+
+
+class Mode(StrEnum):
+    ACT = "act"
+    OBSERVE = "observe"
+    """Decide and record, and start nothing."""
+
+
+class Priority(IntEnum):
+    """Who is first where reactions wait for the same permit."""
+
+    HIGH = 1
+    NORMAL = 2
+    LOW = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """So many within a time; that many may also come at once."""
+
+    count: int
+    per: timedelta
+
+    def __str__(self) -> str:
+        return f"{self.count} in {self.per}"
+
+
+DEFAULT_START_RATE: Final = Rate(count=60, per=timedelta(hours=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +163,38 @@ class ModelRegisteredTrigger:
         return None if captured is None else {**captured, "model": event.name, "version": event.version}
 
 
-Trigger = FileLandedTrigger | DriftDetectedTrigger | ModelRegisteredTrigger
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOverdueTrigger:
+    """No file that fits has landed for `every`, counted from the last one. Files that land are this rule's events, too:
+    each begins the time anew."""
+
+    kind: ClassVar[str] = FileOverdue.kind
+    gives: ClassVar[frozenset[str]] = frozenset({"last", "due"})
+
+    path: PathPattern
+    every: timedelta
+    exclude: tuple[Exclusion, ...] = ()
+
+    def captures(self, event: Event) -> dict[str, str] | None:
+        """What the pattern captured, with {last} and {due} of an overdue file; None where it is not this one's."""
+        if isinstance(event, FileOverdue):
+            if event.pattern != self.path.text:
+                return None
+            last = event.last.isoformat() if event.last is not None else "never"
+            return {**event.captures, "last": last, "due": event.due.isoformat()}
+        return FileLandedTrigger(path=self.path, exclude=self.exclude).captures(event)
+
+
+Trigger = FileLandedTrigger | DriftDetectedTrigger | ModelRegisteredTrigger | FileOverdueTrigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collect:
-    """How events become a batch. Without `by` the rule has one lane; without `quiet` and `all_of` nothing waits."""
+    """How events become a batch. Without `by` the rule has one lane; without the others nothing waits.
+
+    Attributes:
+        until: a batch closes at the first of these times after its first event.
+    """
 
     by: Template | None = None
     all_of: tuple[str, ...] = ()
@@ -134,6 +202,7 @@ class Collect:
     quiet: timedelta | None = None
     max_wait: timedelta | None = None
     max_events: int | None = None
+    until: Cron | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +213,42 @@ class RunPipeline:
 
     pipeline: str
     with_: Mapping[str, Template] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunJob:
+    """Start a job of a registered component in the workspace; `with_` holds its inputs."""
+
+    kind: ClassVar[str] = "run-job"
+
+    component: str
+    compute: str | None = None
+    experiment: str | None = None
+    with_: Mapping[str, Template] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Tell whoever subscribes to the app's topic."""
+
+    kind: ClassVar[str] = "notify"
+
+    text: Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Require:
+    """What the data must be like before a model is trained on them, by the drift report.
+
+    Attributes:
+        report: path of the report in the lake, the container first.
+        min_rows: fewer new rows are too few.
+        max_missing: the largest share of missing values, from 0 to 1.
+    """
+
+    report: Template
+    min_rows: int | None = None
+    max_missing: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,13 +289,34 @@ class DeployModel:
     keep_previous: timedelta = DEFAULT_KEEP_PREVIOUS
 
 
-Action = RunPipeline | DeployModel
+Action = RunPipeline | RunJob | DeployModel | Notify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
+    """How often and how many at a time.
+
+    Attributes:
+        concurrency: of the whole rule; None is no limit (a lane never runs two).
+        resources: names, of each of which a running reaction holds one permit.
+        start_rate: None is no limit.
+    """
+
+    concurrency: int | None = None
+    resources: tuple[str, ...] = ()
+    start_rate: Rate | None = DEFAULT_START_RATE
+    priority: Priority = Priority.NORMAL
     cooldown: timedelta = timedelta(0)
+    during_cooldown: DuringCooldown = DuringCooldown.COLLECT
     while_running: WhileRunning = WhileRunning.COALESCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactoryLimits:
+    """What all rules together may ask of the data factory: runs at a time, and starts."""
+
+    concurrency: int | None = None
+    start_rate: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +336,10 @@ class Rule:
     limits: Limits = Limits()
     retry: Retry = Retry()
     timeout: timedelta = DEFAULT_TIMEOUT
+    mode: Mode = Mode.ACT
+    require: Require | None = None
+    writes: tuple[Template, ...] = ()
+    """Where its runs write: no path of these may be one that the rule itself waits for."""
 
     def match(self, event: Event) -> Match | None:
         captures = self.trigger.captures(event)
@@ -231,6 +361,9 @@ class Rule:
 class Rules:
     revision: Revision
     rules: Mapping[str, Rule]
+    mode: Mode = Mode.ACT
+    factory: FactoryLimits = FactoryLimits()
+    resources: Mapping[str, int] = field(default_factory=dict)
 
     def match(self, event: Event) -> list[tuple[Rule, Match]]:
         pairs: Iterable[tuple[Rule, Match | None]] = ((rule, rule.match(event)) for rule in self.rules.values())
