@@ -18,6 +18,7 @@ run: setup  ## the cloud on your machine, until Ctrl-C (HOST=func runs the app i
 	@$(VENV)/python -m local run --host $(HOST)
 
 test: setup setup-check  ## every test: unit, contracts, scenarios, crashes, end to end
+	@$(VENV)/python -m tests.fresh_environment
 	@$(VENV)/python -m pytest
 
 bench: setup  ## how many storage calls an event, a look, a burst and an idle day take

@@ -1,7 +1,8 @@
 """A virtual environment with what requirements.txt names and nothing else, and Microsoft's worker library beside it.
 
-Made once below the ignored folder, of a Python 3.13 where there is one: the worker library needs that. In Azure the
-worker brings its library along too, so the app's own environment stays what requirements.txt makes it.
+Made once below the ignored folder, before the tests begin (`python -m tests.fresh_environment`), of a Python 3.13
+where there is one: the worker library needs that. In Azure the worker brings its library along too, so the app's own
+environment stays what requirements.txt makes it.
 """
 
 from __future__ import annotations
@@ -45,11 +46,12 @@ def _once(folder: Path, wanted: str, make: Callable[[], object]) -> None:
     stamp = folder / "made-from.txt"
     if stamp.is_file() and stamp.read_text() == wanted:
         return
+    print(f"setting up {folder.name}: the app's packages alone, as they are deployed …", end="", flush=True)
     started = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     make()
     stamp.write_text(wanted)
-    print(f"made {folder.name} in {time.monotonic() - started:.0f} s")
+    print(f" done in {time.monotonic() - started:.0f} s", flush=True)
 
 
 @cache
@@ -70,3 +72,9 @@ def _version_of(python: str) -> str:
     except OSError:
         return ""
     return asked.stdout.strip()
+
+
+if __name__ == "__main__":
+    app_python()
+    if find_python_3_13() is not None:
+        worker_library()
