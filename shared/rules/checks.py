@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from shared.rules.durations import parse_duration
+from shared.rules.fields import either
 from shared.rules.parts import (
     ACTIONS,
     ACTIONS_NOT_BUILT,
@@ -57,7 +58,7 @@ def _one_event(when: object) -> Iterator[Found]:
     for second in given[1:]:
         yield ("when", second), f"is a second event beside {given[0]}; write a rule for each"
     if not when:  # whatever else is in it is refused anyway
-        yield ("when",), f"has no event; write {', '.join(EVENTS[:-1])} or {EVENTS[-1]}"
+        yield ("when",), f"has no event; write {either(EVENTS)}"
 
 
 def _one_action(rule: Mapping[str, object]) -> Iterator[Found]:
@@ -65,7 +66,7 @@ def _one_action(rule: Mapping[str, object]) -> Iterator[Found]:
     for second in given[1:]:
         yield (second,), f"is a second action beside {given[0]}; write a rule for each"
     if not given and not any(key in ACTIONS_NOT_BUILT or close(key, ACTIONS) for key in rule):
-        yield (), f"has no action; write {' or '.join(ACTIONS)}"
+        yield (), f"has no action; write {either(ACTIONS)}"
 
 
 def _breaches(rule: Mapping[str, object]) -> Iterator[Found]:

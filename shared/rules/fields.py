@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -51,6 +51,12 @@ _KINDS: Final = {
 def kind_of(value: object) -> str:
     """What a YAML value is, in a user's words."""
     return _KINDS.get(type(value), "nothing")
+
+
+def either(words: Iterable[str]) -> str:
+    """Words as a choice: a, b or c."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _text(value: object) -> str:
@@ -117,7 +123,7 @@ def _version(value: object) -> int:
 def _one_of(values: Mapping[str, _T]) -> Callable[[str], _T]:
     def parse(text: str) -> _T:
         if text not in values:
-            raise ValueError(f"must be {' or '.join(values)}, not {text!r}")
+            raise ValueError(f"must be {either(values)}, not {text!r}")
         return values[text]
 
     return parse

@@ -7,39 +7,13 @@ from typing import Final
 
 from pydantic_core import ErrorDetails
 
-from shared.rules.fields import LONGEST_NAME, kind_of
+from shared.rules.fields import LONGEST_NAME, either, kind_of
 from shared.rules.parts import NOT_BUILT, close
-from shared.rules.schema import (
-    Collect,
-    DeployModel,
-    DriftDetected,
-    FileLanded,
-    Gate,
-    Limits,
-    ModelRegistered,
-    Reaction,
-    Retry,
-    RulesFile,
-    Section,
-    Serving,
-    When,
-)
+from shared.rules.schema import IN_A_REACTION, Section, sections
 from shared.rules.yaml_lines import Found, Path
 
-# By their place in a reaction; () is the reaction itself.
-_SECTIONS: Final[dict[Path, type[Section]]] = {
-    (): Reaction,
-    ("when",): When,
-    ("when", "file-landed"): FileLanded,
-    ("when", "drift-detected"): DriftDetected,
-    ("when", "model-registered"): ModelRegistered,
-    ("collect",): Collect,
-    ("deploy-model",): DeployModel,
-    ("deploy-model", "gate"): Gate,
-    ("deploy-model", "serving"): Serving,
-    ("limits",): Limits,
-    ("retry",): Retry,
-}
+_SECTIONS: Final[dict[Path, type[Section]]] = dict(sections())
+_HOMES: Final[dict[Path, str]] = {(): "the top of the file", IN_A_REACTION: "the name of a reaction"}
 _NO_NAME: Final = f"is not the name of a reaction: small letters, digits and single hyphens, up to {LONGEST_NAME}"
 _SHAPES: Final = {
     "model_type": "must be a mapping (indented keys and values), not {kind}",
@@ -87,17 +61,21 @@ def _unknown_key(place: Path) -> str:
     key = str(place[-1])
     if key in NOT_BUILT:
         return "is not built yet"
-    found = close(key, _keys(_section_at(place[:-1])))
-    if found is not None:
-        return f"is not a key; did you mean {found}?"
-    homes = [".".join(map(str, home)) for home, section in _SECTIONS.items() if key in _keys(section)]
+    homes = [home for home, section in _SECTIONS.items() if key in _keys(section)]
     if homes:
-        return f"does not belong here, but under {' or '.join(home or 'the name of a reaction' for home in homes)}"
-    return f"is not a key; there are {', '.join(_keys(_section_at(place[:-1])))}"
+        return f"does not belong here, but under {either([_home(home) for home in homes])}"
+    keys = _keys(_section_at(place[:-1]))
+    found = close(key, keys)
+    return f"is not a key; did you mean {found}?" if found is not None else f"is not a key; there are {', '.join(keys)}"
 
 
 def _section_at(place: Path) -> type[Section]:
-    return _SECTIONS[place[2:]] if len(place) > 1 else RulesFile
+    named = IN_A_REACTION if place[:1] == IN_A_REACTION[:1] else place[:2]
+    return _SECTIONS[(*named, *place[2:])]
+
+
+def _home(place: Path) -> str:
+    return _HOMES.get(place) or ".".join(map(str, place[2:] if place[:2] == IN_A_REACTION else place))
 
 
 def _keys(section: type[Section]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema
@@ -347,6 +348,29 @@ class RulesFile(Section):
     reactions: Annotated[dict[fields.Name, Reaction], Field(min_length=1)] = Field(
         description="The rules by name: small letters, digits and hyphens, up to 64 characters."
     )
+
+
+IN_A_REACTION: Final = ("reactions", "NAME")
+"""The place of a rule's keys, as `sections` names it."""
+
+
+def sections(
+    section: type[Section] = RulesFile, place: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], type[Section]]]:
+    """Every section of the file with its place, in the file's order; what a user names is NAME there."""
+    yield place, section
+    for name, field in section.model_fields.items():
+        within, named = _section_in(field.annotation)
+        if within is not None:
+            yield from sections(within, (*place, field.alias or name, *named))
+
+
+def _section_in(annotation: Any) -> tuple[type[Section] | None, tuple[str, ...]]:  # noqa: ANN401 - a type
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation, ()
+    named = (IN_A_REACTION[-1],) if get_origin(annotation) is dict else ()
+    found = (_section_in(part)[0] for part in get_args(annotation))
+    return next((within for within in found if within is not None), None), named
 
 
 class _ForEditors(GenerateJsonSchema):

@@ -87,7 +87,7 @@ OF_DRIFT = [
     ("a parameter of a model", 'with: {a: "{model}"}', "{model} is not captured by"),
     ("a parameter of no live model", 'with: {a: "{live:x}"}', "with.a: {live:x}: 'x' is not the name of an endpoint"),
     ("a second action", DEPLOY.strip(), "is a second action beside run-pipeline; write a rule for each"),
-    ("a second way to run", "run-job: j", "run-job: is not built yet"),
+    ("a second way to tell", "notify: x", "notify: is a second action beside run-pipeline"),
 ]
 MODELS = [
     ("a misspelled key", "tag: {a: b}", "tag: is not a key; did you mean tags?"),

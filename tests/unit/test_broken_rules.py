@@ -18,7 +18,7 @@ HEAD = "version: 1\nreactions:\n  score:\n"
 WHEN = '    when: {file-landed: {path: "lake/in/{batch}/{part}/*.csv"}}\n'
 RUN = "    run-pipeline: score-diabetes\n"
 RULE = HEAD + WHEN + RUN
-NO_ACTION = "reactions.score: has no action; write run-pipeline or deploy-model"
+NO_ACTION = "reactions.score: has no action; write run-pipeline, run-job, deploy-model or notify"
 
 # Each case is refused with exactly the problems it names: a part of the message, and the line.
 
@@ -61,7 +61,14 @@ FILES = [
     ("an empty mapping of reactions", "version: 1\nreactions: {} # !\n", ["reactions: is empty"]),
     ("a list of reactions", "version: 1\nreactions: [a] # !\n", ["reactions: must be a mapping"]),
     ("an unknown key beside", RULE + "reaction: 1 # !\n", ["reaction: is not a key; did you mean reactions?"]),
-    ("resources beside", RULE + "resources: {} # !\n", ["resources: is not built yet"]),
+    ("no resources beside", RULE + "resources: {} # !\n", ["resources: is empty"]),
+    ("a rule's key beside", RULE + "cooldown: 1h # !\n", ["cooldown: does not belong here, but under limits"]),
+    (
+        "a factory's key",
+        RULE + "factory: {concurency: 4} # !\n",
+        ["factory.concurency: is not a key; did you mean con"],
+    ),
+    ("a rule's key there", RULE + "factory: {timeout: 4h} # !\n", ["but under the name of a reaction"]),
     ("a key twice beside", RULE + "version: 1 # !\n", ["'version' appears twice in one place, first on line 1"]),
     ("a reaction twice", RULE + "  score: {} # !\n", ["'score' appears twice in one place, first on line 3"]),
     (
@@ -127,8 +134,8 @@ FILES = [
     ),
     (
         "a key in block style",
-        RULE + "    limits:\n      concurrency: 4 # !\n",
-        ["limits.concurrency: is not built yet"],
+        RULE + "    limits:\n      concurrency: 0 # !\n",
+        ["limits.concurrency: must be from 1 to 10000, not 0"],
     ),
     ("a parameter of ours", RULE + "    with:\n      a: 1\n      reaction_id: x # !\n", ["is sent by Relearn itself"]),
     (
@@ -144,25 +151,23 @@ MORE = [
     ("an unknown key", "colour: red", "colour: is not a key; there are when, collect"),
     ("a key in the wrong place", "quiet: 5s", "quiet: does not belong here, but under collect"),
     ("a key with two places", "by: x", "by: does not belong here, but under collect or deploy-model.gate"),
+    ("a key of the factory too", "concurrency: 4", "does not belong here, but under factory or limits"),
+    ("a key of the file too", "resources: [a]", "does not belong here, but under the top of the file or limits"),
+    ("a key much like another", "code: azureml:a:1", "code: does not belong here, but under deploy-model.serving"),
     ("a key one level too deep", "retry: {timeout: 5m}", "but under the name of a reaction"),
     ("a key twice", "run-pipeline: score-diabetes", "'run-pipeline' appears twice in one place, first on line 5"),
     ("a key twice, deep", "retry: {attempts: 2, attempts: 3}", "'attempts' appears twice"),
     ("collect as a list", "collect: [batch]", "collect: must be a mapping (indented keys"),
     ("with as a list", "with: [a]", "with: must be a mapping"),
     ("no value", "timeout:", "timeout: has no value; write one, leave the key out"),
-    ("two actions", "notify: x", "notify: is not built yet"),
-    ("observing", "mode: observe", "mode: is not built yet"),
-    ("until", 'collect: {until: "0 2 * * *"}', "collect.until: is not built yet"),
-    ("a start rate", "limits: {start-rate: 60/h}", "limits.start-rate: is not built yet"),
-    ("a cooldown's policy", "limits: {during-cooldown: skip}", "is not built yet"),
-    ("queueing", "limits: {while-running: queue}", "queue is not built yet; there are coalesce and"),
-    ("replacing", "limits: {while-running: replace}", "replace is not built yet"),
+    ("two actions", "notify: x", "notify: is a second action beside run-pipeline"),
+    ("a mode there is not", "mode: dry-run", "mode: must be act or observe, not 'dry-run'"),
     ("live without an endpoint", 'with: {m: "{live}"}', "{live} needs an endpoint: {live:ENDPOINT}"),
     ("live at an endpoint there cannot be", 'with: {m: "{live:-x}"}', "{live:-x}: '-x' is not the name of an endpoint"),
     ("live at a setting that is not set", 'with: {m: "{live:${MODEL}}"}', "with.m: the setting MODEL is not set"),
     ("by the live model", 'collect: {by: "{live:${ENDPOINT}}"}', "by: must not use {live:endpoint}, which is known"),
-    ("expectations", "expect: {}", "expect: is not built yet"),
-    ("a policy there is not", "limits: {while-running: no}", "must be coalesce or skip, not 'no'"),
+    ("expectations", "expect: {}", "expect: does not belong here, but under when.file-overdue"),
+    ("a policy there is not", "limits: {while-running: no}", "must be coalesce, queue, skip or replace, not 'no'"),
     ("a policy that is a list", "limits: {while-running: [skip]}", "must be text, not a list"),
     ("a number for a duration", "timeout: 24", "timeout: 24 has no unit; write whole numbers"),
     ("an unknown unit", "timeout: 5min", "timeout: '5min' is not a duration"),
@@ -227,7 +232,7 @@ TRIGGERS = [
     ("exclude as a text", 'when: {file-landed: {path: lake/a, exclude: "_*"}}', "exclude: must be a list"),
     ("a number that is excluded", "when: {file-landed: {path: lake/a, exclude: [5]}}", "exclude[1]: must be text"),
     ("a run's end", "when: {run-ended: {}}", "when.run-ended: is not built yet"),
-    ("a file that does not come", "when: {file-overdue: {}}", "when.file-overdue: is not built yet"),
+    ("no expectation", "when: {file-overdue: {path: lake/a}}", "when.file-overdue: expect is missing"),
     ("an event there is not", "when: {colour: red}", "colour: is not a key; there are file-landed, drift"),
     (
         "the live model in a path",
@@ -249,7 +254,7 @@ TRIGGERS = [
 ACTIONS = [
     ("a misspelled action", "run-pipelin: p", "run-pipelin: is not a key; did you mean run-pipeline?"),
     ("an underscore", "run_pipeline: p", "run_pipeline: is not a key; did you mean run-pipeline?"),
-    ("a job", "run-job: j", "run-job: is not built yet"),
+    ("a job", "run-job: j", "run-job: must be a mapping (indented keys"),
     ("a rollback", "roll-back: {}", "roll-back: is not built yet"),
     ("a pipeline that is a number", "run-pipeline: 5", "must be text, not a number; put it in quotes"),
     ("a pipeline that is a mapping", "run-pipeline: {name: p}", "must be text, not a mapping"),
@@ -329,7 +334,7 @@ reactions:
     with:
       model: "${MODEL}"
       attempt: 1
-    limits: {while-running: queue}
+    limits: {while-running: queues}
     timeout: 5
   Second:
     when: {run-ended: {}}

@@ -441,7 +441,7 @@ def test_a_record_of_the_first_schema_can_always_be_read():
     assert events.from_record(record).path == "a.csv"
 
 
-@pytest.mark.parametrize("record", [{}, {"kind": "file-overdue"}, {"kind": 3}])
+@pytest.mark.parametrize("record", [{}, {"kind": "file-moved"}, {"kind": 3}])
 def test_a_record_of_another_kind_is_refused(record):
     with pytest.raises(ValueError, match="is not an event"):
         events.from_record(record)

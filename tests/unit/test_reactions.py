@@ -12,7 +12,7 @@ from tests.fakes import T0
 
 # Written out by hand: this is the design's list of what may follow what, not the table's own.
 ALLOWED = {
-    "pending": {"pending", "starting", "failed", "cancelled", "refused", "superseded"},
+    "pending": {"pending", "starting", "succeeded", "observed", "failed", "cancelled", "refused", "superseded"},
     "starting": {
         "starting", "pending", "awaiting-approval", "running", "failed", "cancelled", "refused", "superseded",
     },
@@ -21,7 +21,7 @@ ALLOWED = {
         "running", "pending", "succeeded", "failed", "cancelled", "timed-out", "refused", "superseded", "rolled-back",
     },
 }  # fmt: skip
-FINAL = {"succeeded", "failed", "cancelled", "timed-out", "refused", "superseded", "rolled-back"}
+FINAL = {"observed", "succeeded", "failed", "cancelled", "timed-out", "refused", "superseded", "rolled-back"}
 
 
 def reaction(state: State) -> Reaction:

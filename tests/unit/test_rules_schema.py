@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import timedelta
 
 import jsonschema
 import pytest
@@ -13,8 +14,8 @@ import pytest
 from shared.rules import yaml_lines
 from shared.rules.durations import parse_duration
 from shared.rules.schema import json_schema
-from shared.rules.values import DEFAULT_GIVE_UP_AFTER, Gate
-from tests.unit.test_rules import DEPLOY, DRIFT, ROOT, SHIPPED, SMALLEST, rule
+from shared.rules.values import DEFAULT_GIVE_UP_AFTER, Gate, Rate
+from tests.unit.test_rules import DEPLOY, DRIFT, ROOT, SHIPPED, SMALLEST, load, rule
 
 SCHEMA = json.loads((ROOT / "reactions.schema.json").read_text(encoding="utf-8"))
 
@@ -86,7 +87,7 @@ def test_the_schema_refuses_what_is_wrong_with_events_and_actions(text, old, new
         "    collect: {max-events: 0}",
         "    collect: {all-of: []}",
         "    collect: {quiet: }",
-        "    limits: {while-running: queue}",
+        "    limits: {while-running: no}",
         "    retry: {attempts: 1.5}",
         "    with: {a: [1]}",
         "  Not-A-Name:\n    when: {file-landed: {path: lake/a}}\n    run-pipeline: p",
@@ -110,7 +111,11 @@ def test_the_defaults_told_to_editors_are_the_defaults():
         ("DeployModel", "keep-previous"): "1m",
         ("DriftDetected", "times"): drift.times,
         ("Gate", "by"): Gate(metric="a").by,
+        ("Limits", "start-rate"): "60/h",
+        ("Limits", "priority"): smallest.limits.priority.name.lower(),
+        ("Limits", "during-cooldown"): smallest.limits.during_cooldown,
         ("Limits", "while-running"): smallest.limits.while_running,
+        ("Reaction", "mode"): smallest.mode,
         ("Retry", "attempts"): smallest.retry.attempts,
         ("Retry", "backoff"): "1m",
         ("Serving", "script"): deployment.serving.script,
@@ -119,6 +124,8 @@ def test_the_defaults_told_to_editors_are_the_defaults():
     }
     assert parse_duration(defaults["Collect", "give-up-after"]) == DEFAULT_GIVE_UP_AFTER
     assert parse_duration(defaults["DeployModel", "keep-previous"]) == deployment.keep_previous
+    assert smallest.limits.start_rate == Rate(count=60, per=timedelta(hours=1))
+    assert SCHEMA["properties"]["mode"]["default"] == load(SMALLEST).mode
     assert parse_duration(defaults["Retry", "backoff"]) == smallest.retry.backoff
     timeout = SCHEMA["$defs"]["Reaction"]["properties"]["timeout"]["description"]
     by_default = re.search(r"By default (\w+), with deploy-model (\w+)\.", timeout).groups()
