@@ -32,3 +32,12 @@ class ControlState:
             return f"all starts are stopped {self.stopped}"
         pause = self.paused.get(rule)
         return f"rule {rule} is paused {pause}" if pause is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingLane:
+    """A lane that would start something, and whose rule may not: it is looked at when that is over."""
+
+    rule: str
+    lane: str
+    etag: str | None = field(default=None, compare=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from shared.controls import ControlState, Pause
+from shared.controls import ControlState, Pause, WaitingLane
 from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetBusy, TargetRefused
 from shared.events import DriftDetected, FileLanded, ModelRegistered, Refused
 from shared.lanes import Head, Lane, PendingEvent, TakenEvent
@@ -177,6 +177,7 @@ class FakeControls:
     def __init__(self, storage: Storage | None = None) -> None:
         self.storage = storage or Storage()
         self.pauses: dict[str | None, Pause] = {}
+        self.lanes: dict[tuple[str, str], WaitingLane] = {}
 
     def read(self) -> ControlState:
         self.storage.call("read controls")
@@ -190,6 +191,22 @@ class FakeControls:
     def resume(self, rule: str | None) -> Pause | None:
         self.storage.call("resume")
         return self.pauses.pop(rule, None)
+
+    def wait(self, rule: str, lane: str) -> None:
+        self.storage.call("wait for a resume")
+        self.lanes[rule, lane] = WaitingLane(rule=rule, lane=lane, etag=self.storage.etag())
+
+    def waiting(self, limit: int) -> Sequence[WaitingLane]:
+        state = self.read()
+        self.storage.call("read waiting lanes")
+        return [self.lanes[key] for key in sorted(self.lanes) if state.holds(key[0]) is None][:limit]
+
+    def woken(self, lanes: Sequence[WaitingLane]) -> None:
+        for waiting in lanes:
+            self.storage.call("remove waiting lane")
+            noted = self.lanes.get((waiting.rule, waiting.lane))
+            if noted is not None and noted.etag == waiting.etag:
+                del self.lanes[waiting.rule, waiting.lane]
 
 
 class FakeDueTable:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from shared.controls import ControlState, Pause
+from shared.controls import ControlState, Pause, WaitingLane
 from shared.events import Refused
 from shared.lanes import Head, Lane, PendingEvent, SkipReason, TakenEvent
 from shared.notifications import Notification
@@ -202,6 +202,18 @@ class Controls(Protocol):
 
     def resume(self, rule: str | None) -> Pause | None:
         """Lets it go on; gives what had stopped it. Idempotent."""
+
+    def wait(self, rule: str, lane: str) -> None:
+        """Notes that a lane would start something, and may not. Idempotent.
+
+        Whoever notes it reads once more afterwards: what had stopped the rule may be over since the first time.
+        """
+
+    def waiting(self, limit: int) -> Sequence[WaitingLane]:
+        """Lanes that were noted and whose rules may start something again, so many at most."""
+
+    def woken(self, lanes: Sequence[WaitingLane]) -> None:
+        """They wait no longer, as far as nobody has noted them once more since they were read. Idempotent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

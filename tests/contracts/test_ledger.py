@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from shared.cloud import storage
+from shared.cloud.control_rows import ControlRows
 from shared.cloud.due_table import DueTable
 from shared.cloud.lane_table import LaneTable
 from shared.cloud.permit_table import PermitTable
 from shared.cloud.recent_table import RecentTable
+from shared.controls import ControlState, Pause, WaitingLane
 from shared.errors import AlreadyTaken, Stale
 from shared.events import Reason, Refused, event_key
 from shared.lanes import Claim, Head, PendingEvent, SkipReason, TakenEvent, lane_id
@@ -39,7 +41,7 @@ from shared.reactions import (
 )
 from shared.rules import Gate, Revision, Serving
 from shared.settings import from_environment
-from tests.fakes import T0, FakeDueTable, FakeLanes, FakePermits, FakeRecent, breached, landed, registered
+from tests.fakes import T0, FakeControls, FakeDueTable, FakeLanes, FakePermits, FakeRecent, breached, landed, registered
 
 LANE = lane_id("score", "b1")
 REVISION = Revision(hash="0123456789ab", modified=T0)
@@ -52,12 +54,13 @@ class Ledger:
     due: Any
     permits: Any
     recent: Any
+    controls: Any
 
 
 @pytest.fixture(params=["fake", pytest.param("azurite", marks=pytest.mark.cloud)])
 def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     if request.param == "fake":
-        yield Ledger(FakeLanes(), FakeDueTable(), FakePermits(), FakeRecent())
+        yield Ledger(FakeLanes(), FakeDueTable(), FakePermits(), FakeRecent(), FakeControls())
         return
     cloud, account = request.getfixturevalue("cloud"), request.getfixturevalue("app_account")
     settings = from_environment(cloud.app_settings(account.name))
@@ -67,6 +70,7 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
             DueTable(tables.get_table_client("due")),
             PermitTable(tables.get_table_client("permits")),
             RecentTable(tables.get_table_client("recent")),
+            ControlRows(tables.get_table_client("permits")),
         )
 
 
@@ -515,3 +519,47 @@ def test_refused_events_are_counted_by_reason_and_the_last_are_kept(ledger: Ledg
     counts, last = ledger.recent.refused()
     assert counts == {"empty-file": 3, "unmatched": 1}
     assert [e.event_id for e in last][:3] == ["2", "1", "0"]
+
+
+# --- what people have stopped -----------------------------------------------------------------------------------------
+
+PAUSE = Pause(by="ann", at=T0, reason="the clinic moves\nä")
+
+
+def test_what_is_stopped_stays_as_it_was_stopped_first_until_it_goes_on(ledger: Ledger) -> None:
+    assert ledger.controls.read() == ControlState()
+    for rule in (None, "score"):
+        ledger.controls.pause(rule, PAUSE)
+        ledger.controls.pause(rule, replace(PAUSE, by="bob"))
+    assert ledger.controls.read() == ControlState(stopped=PAUSE, paused={"score": PAUSE})
+    assert ledger.controls.resume(None) == PAUSE
+    assert ledger.controls.resume(None) is None
+    assert ledger.controls.read() == ControlState(paused={"score": PAUSE})
+
+
+def test_lanes_wait_until_their_rule_may_go_on(ledger: Ledger) -> None:
+    for rule, lane in (("score", "a" * 24), ("score-all", "b" * 24), ("train", "c" * 24), ("score", "a" * 24)):
+        ledger.controls.wait(rule, lane)
+    ledger.controls.pause("score", PAUSE)
+    assert [w.rule for w in ledger.controls.waiting(10)] == ["score-all", "train"]
+    ledger.controls.pause(None, PAUSE)
+    assert list(ledger.controls.waiting(10)) == []
+    ledger.controls.resume(None)
+    ledger.controls.resume("score")
+    found = ledger.controls.waiting(2)
+    assert list(found) == [
+        WaitingLane(rule="score", lane="a" * 24),
+        WaitingLane(rule="score-all", lane="b" * 24),
+    ]
+    ledger.controls.woken(found)
+    ledger.controls.woken(found)
+    assert [w.rule for w in ledger.controls.waiting(10)] == ["train"]
+    assert ledger.controls.read() == ControlState()
+
+
+def test_a_lane_that_waits_once_more_is_not_forgotten_with_the_first_time(ledger: Ledger) -> None:
+    ledger.controls.wait("score", LANE)
+    found = ledger.controls.waiting(10)
+    ledger.controls.wait("score", LANE)  # paused again, before the first time was cleared away
+    ledger.controls.woken(found)
+    assert list(ledger.controls.waiting(10)) == list(found)
