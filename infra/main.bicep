@@ -657,6 +657,9 @@ output RELEARN_DATA_FACTORY_NAME string = dataFactoryName
 @description('Name of the lake\'s storage account.')
 output RELEARN_LAKE_ACCOUNT string = lakeName
 
+@description('Address of the lake\'s container, where monitors leave their newest reports.')
+output RELEARN_LAKE_CONTAINER_URL string = 'https://${lakeName}.blob.${environment().suffixes.storage}/lake'
+
 @description('Name of the app\'s storage account.')
 output RELEARN_APP_STORAGE_ACCOUNT string = appStorage.outputs.name
 

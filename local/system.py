@@ -144,6 +144,7 @@ class LocalSystem:
             name=MONITOR,
             baseline=f"azureml://datastores/lake/paths/{MONITORED}/baseline/",
             target=f"azureml://datastores/lake/paths/{MONITORED}/target/",
+            newest_report=f"{self.cloud.account(LAKE_ACCOUNT).blob}/{LAKE}/monitoring/{MONITOR}/report.json",
         )
         self.workspace.make_endpoint(ENDPOINT)
 

@@ -8,6 +8,7 @@ from ml.assets import Asset, Problem, mapping
 
 LAKE = "azureml://datastores/lake/paths/"
 SIGNAL = "signal_metrics"  # the output that AML wants of a custom signal, an mltable
+REPORT = "newest_report"  # the input that publishing fills in: where the newest report goes
 
 
 def batch_problems(
@@ -73,6 +74,8 @@ def monitor_problems(monitor: Asset, components: Sequence[Asset]) -> Iterator[Pr
 def _signal_problems(monitor: Asset, key: str, signal: dict[str, object], component: Asset) -> Iterator[Problem]:
     if component.type_of("outputs", SIGNAL) != "mltable":
         yield component.problem("outputs", f"a custom signal needs {SIGNAL}, an mltable")
+    if component.type_of("inputs", REPORT) != "string":
+        yield component.problem("inputs", f"a monitor's component needs {REPORT}, a string: publishing gives it")
     data = mapping(signal.get("input_data"))
     thresholds = signal.get("metric_thresholds")
     metrics = [str(mapping(each).get("metric_name")) for each in thresholds] if isinstance(thresholds, list) else []

@@ -44,7 +44,24 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--monitor", action="append", default=[], metavar="BATCH", type=_batch, help="make this batch's drift monitor"
     )
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--lake",
+        metavar="URL",
+        type=_address,
+        help="the lake's container, to which monitors write their newest reports: https://ACCOUNT.blob.core.windows.net/lake",
+    )
+    args = parser.parse_args(argv)
+    if args.monitor and not args.lake:
+        parser.error("--monitor needs --lake: the address of the container to which its newest report is written")
+    return args
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"https://[^/?#]+/[^?#]+", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address of a container: https://ACCOUNT.blob.core.windows.net/lake"
+        )
+    return text
 
 
 def _endpoint(text: str) -> tuple[str, str]:
@@ -133,7 +150,7 @@ def report(args: argparse.Namespace, made: Plan) -> None:
 def main(argv: Sequence[str], root: Path = ROOT) -> int:
     args = arguments(argv)
     try:
-        items = contents(root, endpoint_names(root, args.endpoint, args.batch_suffix), args.monitor)
+        items = contents(root, endpoint_names(root, args.endpoint, args.batch_suffix), args.monitor, args.lake or "")
     except Unreadable as error:
         print(f"publish: {error}", file=sys.stderr)
         return 1

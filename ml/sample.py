@@ -175,6 +175,18 @@ def write_parts(folder: Path, tables: dict[str, pd.DataFrame], parts: int) -> No
             _write(part, folder / f"{name}-{number:03d}.csv")
 
 
+def write_day(folder: Path, tables: dict[str, pd.DataFrame], patients: int) -> None:
+    """One file for each of the first patients: the model's eight features, a row without a header."""
+    ages, levels = (tables[name] for name in TABLES)
+    first = levels.merge(ages[["Id", "Age"]], on="Id").head(patients)
+    if not 1 <= patients <= len(first):
+        raise ValueError(f"{len(first)} patients give no day of {patients} files: ask for 1 to {len(first)}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(patients):
+        row = first.iloc[[number]][[*LEVELS, "Age"]]
+        row.to_csv(folder / f"measurements-{number + 1:03d}.csv", index=False, header=False, lineterminator="\n")
+
+
 def _write(frame: pd.DataFrame, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(file, index=False, lineterminator="\n")
@@ -186,6 +198,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rows", type=int, default=2_000, help="patients to make up (default 2,000)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
     parser.add_argument("--parts", type=int, help="also write both patient files in this many parts, to OUT/parts")
+    parser.add_argument("--day", type=int, help="also write so many patients in a file each, to OUT/day")
     parser.add_argument("--of", type=Path, help="make up nothing: take the files of this folder")
     args = parser.parse_args(argv)
     try:
@@ -196,6 +209,8 @@ def main(argv: list[str]) -> int:
             tables = write_labelled(args.out, args.rows, args.seed)
         if args.parts is not None:
             write_parts(args.out / "parts", tables, args.parts)
+        if args.day is not None:
+            write_day(args.out / "day", tables, args.day)
     except (OSError, ValueError) as error:
         print(f"ml.sample: {error}", file=sys.stderr)
         return 1

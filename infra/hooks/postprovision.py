@@ -20,6 +20,7 @@ NEEDED: Final = (
     "RELEARN_PREP_ENDPOINT",
     "RELEARN_SCORE_ENDPOINT",
     "RELEARN_TRAIN_ENDPOINT",
+    "RELEARN_LAKE_CONTAINER_URL",
     "DIABETES_ENDPOINT",
 )
 """Outputs of main.bicep that this hook reads."""
@@ -66,6 +67,7 @@ def command(environment: Mapping[str, str]) -> list[str]:
             for argument in ("--endpoint", f"{step}={environment[f'RELEARN_{step.upper()}_ENDPOINT']}")
         ),
         *(argument for batch in batches for argument in ("--monitor", batch)),
+        *(("--lake", environment["RELEARN_LAKE_CONTAINER_URL"]) if batches else ()),
     ]
 
 

@@ -148,6 +148,7 @@ class MachineLearning:
         name: str | None = None,
         baseline: str | None = None,
         target: str | None = None,
+        newest_report: str | None = None,
         component: Path | None = None,
         every: timedelta | None = None,
     ) -> Monitor:
@@ -156,6 +157,7 @@ class MachineLearning:
         Args:
             definition: the file, or its content.
             name, baseline, target: in place of what the definition says; the latter two are URIs.
+            newest_report: the component's input of this name, an https address.
             component: the component's file; by default the one the definition names, a registered one
                 being looked for in ../components/*/component.yml from the definition's folder.
             every: run by itself so often; by default it runs only when somebody says so.
@@ -167,6 +169,7 @@ class MachineLearning:
             "name": name,
             "baseline": baseline,
             "target": target,
+            "newest_report": newest_report,
             "component": None if component is None else str(component),
             "every_seconds": None if every is None else every.total_seconds(),
         }

@@ -20,6 +20,8 @@ NOT_CODE: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".DS_Store")
 # What only people read may be improved without a new version; it is published with the next one.
 _FOR_PEOPLE: Final = frozenset({"$schema", "description", "display_name", "tags", "properties"})
 _BATCH: Final = "BATCH"
+NEWEST_REPORT: Final = "newest_report"
+"""The input of a signal's component that says where its newest report goes."""
 
 
 class Kind(StrEnum):
@@ -64,12 +66,13 @@ class Unreadable(ValueError):
     """A file that cannot be published as it is; `ml.check` says more."""
 
 
-def contents(root: Path, endpoints: dict[str, str], monitors: list[str]) -> list[Item]:
+def contents(root: Path, endpoints: dict[str, str], monitors: list[str], lake: str = "") -> list[Item]:
     """Everything below `root`, in the order in which it is published.
 
     Args:
         endpoints: names of batch endpoints in this workspace, by the names in the files.
         monitors: the batches that get a monitor.
+        lake: the https address of the lake's container, where monitors leave their newest reports.
 
     Raises:
         Unreadable: a file is not what it should be.
@@ -82,7 +85,7 @@ def contents(root: Path, endpoints: dict[str, str], monitors: list[str]) -> list
         *(_pipeline(asset) for asset in pipelines),
         *(_item(Kind.DATA, asset, dict(asset.body)) for asset in _files(root, "data/*.yml")),
         *(_deployment(asset, endpoints) for asset in _files(root, "batch/*-deployment.yml")),
-        *(_monitor(asset, batch) for asset in _files(root, "monitors/*.yml") for batch in monitors),
+        *(_monitor(asset, batch, lake) for asset in _files(root, "monitors/*.yml") for batch in monitors),
     ]
 
 
@@ -129,8 +132,10 @@ def _deployment(asset: Asset, endpoints: dict[str, str]) -> Item:
     )
 
 
-def _monitor(asset: Asset, batch: str) -> Item:
+def _monitor(asset: Asset, batch: str, lake: str) -> Item:
     body = _filled(asset.body, batch)
+    for signal in body["create_monitor"]["monitoring_signals"].values() if lake else ():
+        signal["inputs"] = {NEWEST_REPORT: f"{lake.rstrip('/')}/monitoring/{body['name']}/report.json"}
     return Item(
         kind=Kind.MONITOR,
         name=str(body.get("name")),

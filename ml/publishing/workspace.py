@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from azure.ai.ml import load_component, load_data, load_environment
-from azure.ai.ml.entities import BatchEndpoint, Resource
+from azure.ai.ml.entities import BatchEndpoint, Resource, Schedule
 from azure.core.exceptions import ResourceNotFoundError
 
 from ml.publishing import sdk
@@ -79,17 +79,26 @@ class Workspace:
                     deployment = _labelled(sdk.load_deployment(source), label)
                     self._client.batch_deployments.begin_create_or_update(deployment).result()
                 case Kind.MONITOR:
-                    monitor = _labelled(sdk.load_monitor(sdk.source(self._addressed(body))), label)
-                    self._client.schedules.begin_create_or_update(monitor).result()
+                    self._client.schedules.begin_create_or_update(_labelled(self._monitor(body), label)).result()
 
-    def _addressed(self, monitor: dict[str, Any]) -> dict[str, Any]:
-        """With whole ids of the signals' components: of all references, the client sends this one as it finds it."""
-        create = monitor["create_monitor"]
+    def _monitor(self, body: dict[str, Any]) -> Schedule:
+        """With whole ids of the signals' components: of all references, the client sends this one as it finds it.
+
+        A signal's literal inputs are set once it is loaded: the client sends them, but knows none in YAML.
+        """
+        create = body["create_monitor"]
+        inputs = {name: signal.get("inputs") for name, signal in create["monitoring_signals"].items()}
         signals = {
-            name: {**signal, "component_id": f"azureml:{self._component_id(signal['component_id'])}"}
+            name: {
+                **{key: value for key, value in signal.items() if key != "inputs"},
+                "component_id": f"azureml:{self._component_id(signal['component_id'])}",
+            }
             for name, signal in create["monitoring_signals"].items()
         }
-        return {**monitor, "create_monitor": {**create, "monitoring_signals": signals}}
+        monitor = sdk.load_monitor(sdk.source({**body, "create_monitor": {**create, "monitoring_signals": signals}}))
+        for name, signal in monitor.create_monitor.monitoring_signals.items():
+            signal.inputs = inputs[name]
+        return monitor
 
     def _component_id(self, reference: str) -> str:
         _, name, version = reference.split(":")

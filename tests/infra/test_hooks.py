@@ -45,6 +45,7 @@ OUTPUTS = {
     "RELEARN_PREP_ENDPOINT": "diabetes-prep-abc",
     "RELEARN_SCORE_ENDPOINT": "diabetes-score-abc",
     "RELEARN_TRAIN_ENDPOINT": "diabetes-train-abc",
+    "RELEARN_LAKE_CONTAINER_URL": "https://dlsdata.blob.core.windows.net/lake",
 }
 
 
@@ -203,7 +204,8 @@ def test_an_endpoint_that_was_not_made_is_told(commands: Commands) -> None:
 def test_what_is_published_has_this_environments_names_and_monitors() -> None:
     said = " ".join(postprovision.command({**OUTPUTS, "RELEARN_MONITORED_BATCHES": "clinic, ward"}))
     assert "--endpoint prep=diabetes-prep-abc --endpoint score=diabetes-score-abc" in said
-    assert said.endswith("--endpoint train=diabetes-train-abc --monitor clinic --monitor ward")
+    monitors = "--monitor clinic --monitor ward --lake https://dlsdata.blob.core.windows.net/lake"
+    assert said.endswith(f"--endpoint train=diabetes-train-abc {monitors}")
     assert "--monitor" not in postprovision.command(OUTPUTS)
 
 
@@ -211,6 +213,7 @@ def test_publish_takes_what_the_hook_says() -> None:
     told = arguments(postprovision.command({**OUTPUTS, "RELEARN_MONITORED_BATCHES": "clinic"})[2:])
     assert dict(told.endpoint)["train"] == "diabetes-train-abc"
     assert (told.workspace, told.monitor) == ("mlw", ["clinic"])
+    assert told.lake == "https://dlsdata.blob.core.windows.net/lake"
 
 
 def test_only_a_role_that_does_not_count_yet_is_waited_for() -> None:

@@ -620,7 +620,7 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
         ("reactions.yaml", "azureml:diabetes-serving:1", "azureml:serving:1", "names serving:1"),
         ("ml/codes/diabetes-serving.yml", 'version: "1"', 'version: "2"', "names diabetes-serving:1"),
         ("ml/environments/relearn-sklearn.yml", "name: relearn-sklearn", "name: sklearn", "names relearn-sklearn:1"),
-        ("ml/components/drift/component.yml", "name: diabetes_drift", "name: drift", "names diabetes_drift:1"),
+        ("ml/components/drift/component.yml", "name: diabetes_drift", "name: drift", "names diabetes_drift:2"),
     ],
     "learning.rules_wait_for_what_jobs_register": [
         (

@@ -271,7 +271,9 @@ def test_a_signal_that_is_none_fails_the_evaluation(lake_world: World, lake: Lak
 
 def test_the_projects_own_monitor_is_read_with_its_component() -> None:
     file = ROOT / "ml" / "monitors" / "diabetes-drift.yml"
-    source = Source.of(file, name="diabetes-monday", baseline="azureml://b", target="azureml://t")
+    source = Source.of(
+        file, name="diabetes-monday", baseline="azureml://b", target="azureml://t", newest_report="https://r"
+    )
 
     monitor = source.read(ManualClock().now())
 
@@ -280,7 +282,7 @@ def test_the_projects_own_monitor_is_read_with_its_component() -> None:
         "baseline": "azureml://b",
         "target": "azureml://t",
     }
-    assert monitor.signal.literals["JensenShannonDistance_threshold"] == 0.1
+    assert dict(monitor.signal.literals) == {"JensenShannonDistance_threshold": 0.1, "newest_report": "https://r"}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from tests.local.aml import CLIENT_WARNINGS, ROOT, require_ml_python
 pytestmark = CLIENT_WARNINGS
 
 ENDPOINTS = {step: f"diabetes-{step}-1a2b" for step in ("prep", "score", "train")}
+DEPLOYED = {"prep": "prep-2", "score": "score-1", "train": "train-1"}
 AGES = "Id,PatientID,Age\n1,11,30\n2,12,52\n"
 LEVELS = (
     "Id,PatientID,Pregnancies,PlasmaGlucose,DiastolicBloodPressure,TricepsThickness,SerumInsulin,BMI,DiabetesPedigree\n"
@@ -80,9 +81,16 @@ def publish(workshop: LocalCloud) -> Publish:
     def run(*more: str, root: Path = ROOT / "ml") -> int:
         workshop.machine_learning.requests.clear()
         where = ["--subscription", SUBSCRIPTION, "--resource-group", RESOURCE_GROUP, "--workspace", WORKSPACE]
-        return main([*where, "--arm-endpoint", workshop.arm_url, "--batch-suffix=-1a2b", *more], root)
+        return main(
+            [*where, "--arm-endpoint", workshop.arm_url, "--batch-suffix=-1a2b", "--lake", address(workshop), *more],
+            root,
+        )
 
     return run
+
+
+def address(cloud: LocalCloud) -> str:
+    return f"{cloud.account(LAKE_ACCOUNT).blob}/lake"
 
 
 def writes(cloud: LocalCloud) -> list[str]:
@@ -105,7 +113,7 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(workshop, publish, caps
 
     said = capsys.readouterr().out
     assert writes(workshop) == []
-    assert "diabetes_prep_pipeline   1                    new" in said
+    assert "diabetes_prep_pipeline   2                    new" in said
     assert "no monitor was asked for" in said
     assert "publish: 23 to publish" in said
 
@@ -118,7 +126,7 @@ def test_everything_is_published_with_the_real_client(workshop, publish, capsys)
     assert [path for path in made if path.startswith("batchEndpoints")] == [
         path
         for step, name in ENDPOINTS.items()
-        for path in (f"batchEndpoints/{name}/deployments/{step}-1", f"batchEndpoints/{name}")
+        for path in (f"batchEndpoints/{name}/deployments/{DEPLOYED[step]}", f"batchEndpoints/{name}")
     ]
     assert not any("onlineEndpoints" in path for path in made)
     printed = capsys.readouterr()
@@ -142,6 +150,7 @@ def test_what_was_published_is_what_stands_in_the_files(workshop):
     monitor = learning.monitoring.monitor("diabetes-clinic")
     assert monitor.signal.data["target"].uri.endswith("0-raw/diabetes/clinic/target/")
     assert dict(monitor.signal.thresholds) == {"JensenShannonDistance": 0.1}
+    assert monitor.signal.literals["newest_report"] == f"{address(workshop)}/monitoring/diabetes-clinic/report.json"
     assert monitor.signal.component.code.name == "1"  # the uploaded code, not the folder it came from
 
 
@@ -149,7 +158,7 @@ def test_the_published_component_really_runs(workshop):
     job = prepare(workshop, "first")
 
     assert (job.status, job.message) == (Status.COMPLETED, "")
-    assert job.submission.deployment == "prep-1"
+    assert job.submission.deployment == "prep-2"
     bronze = lake(workshop).download_blob("1-bronze/diabetes/first/diabetes.csv").readall().decode()
     assert bronze.splitlines()[1:] == [
         "1,11,30,3,0,171,80,34,23,43.5,1.21",
@@ -191,6 +200,24 @@ def lake(cloud: LocalCloud):
     return BlobServiceClient(cloud.account(LAKE_ACCOUNT).blob, credential=credential).get_container_client("lake")
 
 
+def test_the_published_monitor_leaves_its_newest_report_where_a_rule_finds_it(workshop):
+    container, monitoring = lake(workshop), workshop.machine_learning.monitoring
+    container.upload_blob("0-raw/diabetes/clinic/baseline/1.csv", "Pregnancies,Age,BMI\n1,30,20\n2,40,30\n")
+    container.upload_blob("0-raw/diabetes/clinic/target/1.csv", "Pregnancies,Age,BMI\n1,,20\n2,40,30\n")
+    first = monitoring.wait(monitoring.start("diabetes-clinic").id, 60)
+    container.upload_blob("0-raw/diabetes/clinic/target/2.csv", "Pregnancies,Age,BMI\n9,90,50\n")
+    second = monitoring.wait(monitoring.start("diabetes-clinic").id, 60)
+
+    assert [(run.status, run.message) for run in (first, second)] == [(Status.COMPLETED, "")] * 2
+    newest, before, after = (
+        json.loads(container.download_blob(f"monitoring/diabetes-clinic/{name}").readall())
+        for name in ("report.json", f"{first.id}/report.json", f"{second.id}/report.json")
+    )
+    assert newest == after != before
+    assert (before["rows"], before["missing_share"]) == (2, pytest.approx(1 / 6))
+    assert (newest["rows"], newest["missing_share"]) == (3, pytest.approx(1 / 9))
+
+
 def test_a_second_publishing_changes_nothing(workshop, publish, capsys):
     assert publish("--monitor", "clinic") == 0
 
@@ -210,7 +237,7 @@ def test_other_code_under_the_same_version_is_refused_before_anything_is_written
     assert writes(workshop) == []
     said = capsys.readouterr().err
     component = assets / "components" / "prep" / "component.yml"
-    assert f"{component}: version: component diabetes_prep:1 is published with another content: raise it to 2" in said
+    assert f"{component}: version: component diabetes_prep:2 is published with another content: raise it to 3" in said
     assert f"and the version in {assets / 'pipelines' / 'prep.yml'}" in said
     assert "code diabetes-serving:1 is published with another content: raise it to 2" in said
     assert "2 problems, nothing was published" in said
@@ -226,10 +253,10 @@ def test_what_only_people_read_is_no_new_content(workshop, publish, assets):
 def test_a_changed_step_becomes_the_default_beside_the_old_one_and_going_back_is_one_publishing(
     workshop, publish, assets
 ):
-    edit(assets / "components" / "prep" / "component.yml", 'version: "1"', 'version: "2"')
+    edit(assets / "components" / "prep" / "component.yml", 'version: "2"', 'version: "3"')
     edit(assets / "components" / "prep" / "prep.py", "MAX(BMI)", "MIN(BMI)")
-    edit(assets / "pipelines" / "prep.yml", 'version: "1"', 'version: "2"')
-    edit(assets / "batch" / "prep-deployment.yml", "prep-1", "prep-2")
+    edit(assets / "pipelines" / "prep.yml", 'version: "2"', 'version: "3"')
+    edit(assets / "batch" / "prep-deployment.yml", "prep-2", "prep-3")
     endpoint = f"batchEndpoints/{ENDPOINTS['prep']}"
 
     assert publish(root=assets) == 0
@@ -241,16 +268,16 @@ def test_a_changed_step_becomes_the_default_beside_the_old_one_and_going_back_is
 
     assert uploads == 2  # begun and registered, of one component
     assert changed == [
-        "components/diabetes_prep/versions/2",
-        "components/diabetes_prep_pipeline/versions/2",
-        f"{endpoint}/deployments/prep-2",
+        "components/diabetes_prep/versions/3",
+        "components/diabetes_prep_pipeline/versions/3",
+        f"{endpoint}/deployments/prep-3",
         endpoint,
     ]
-    assert (second.status, second.submission.deployment) == (Status.COMPLETED, "prep-2")
+    assert (second.status, second.submission.deployment) == (Status.COMPLETED, "prep-3")
     aggregated = lake(workshop).download_blob("1-bronze/diabetes/second/diabetes_sql_example.csv").readall()
     assert b"MIN(BMI)" in aggregated  # what ran is what was uploaded
     assert back == [endpoint]
-    assert ask(workshop, "GET", f"/{endpoint}")["properties"]["defaults"]["deploymentName"] == "prep-1"
+    assert ask(workshop, "GET", f"/{endpoint}")["properties"]["defaults"]["deploymentName"] == "prep-2"
 
 
 def test_a_changed_monitor_is_put_again(workshop, publish, assets):
@@ -294,11 +321,11 @@ def refused(cloud: LocalCloud, path: str, properties: dict, **more: object) -> s
 
 
 def test_a_published_version_does_not_change(workshop):
-    kept = ask(workshop, "GET", "/components/diabetes_prep/versions/1")["properties"]
+    kept = ask(workshop, "GET", "/components/diabetes_prep/versions/2")["properties"]
     other = {**kept, "componentSpec": {**kept["componentSpec"], "command": "python other.py"}}
 
-    assert "componentSpec of diabetes_prep:1 cannot be changed" in refused(
-        workshop, "/components/diabetes_prep/versions/1", other
+    assert "componentSpec of diabetes_prep:2 cannot be changed" in refused(
+        workshop, "/components/diabetes_prep/versions/2", other
     )
 
 

@@ -271,9 +271,9 @@ FAULTS = {
     ),
     "a monitor of a component that there is not": (
         "monitors/diabetes-drift.yml",
-        "azureml:diabetes_drift:1",
         "azureml:diabetes_drift:2",
-        ["monitoring_signals.data_drift.component_id: azureml:diabetes_drift:2 is no component of ours"],
+        "azureml:diabetes_drift:9",
+        ["monitoring_signals.data_drift.component_id: azureml:diabetes_drift:9 is no component of ours"],
     ),
     "a monitor with a signal of AML's own": (
         "monitors/diabetes-drift.yml",

@@ -107,6 +107,51 @@ def test_two_hundred_parts_give_the_same_table_as_the_whole_files(run_step, samp
     assert len(rows(tmp_path / "parts" / "diabetes.csv")) == 2_000
 
 
+def test_a_day_of_single_rows_is_one_table_and_says_which_file_each_row_is_of(run_step, tmp_path):
+    files = {
+        "measurements-b.csv": "0,80,60,20,50,29.123456789,0.1,92\n",
+        "measurements-a.csv": "2,99,71,31,101,22.5,0.2,11",
+    }
+
+    done = prep(run_step, tmp_path, files)
+
+    assert done.returncode == 0, done.stderr
+    bronze = tmp_path / "out" / "bronze"
+    assert (bronze / "diabetes.csv").read_text().splitlines() == [
+        "File,Age,Age_quantized,Pregnancies,PlasmaGlucose,DiastolicBloodPressure,TricepsThickness,SerumInsulin,BMI,"
+        "DiabetesPedigree",
+        "measurements-a.csv,11,2,2,99,71,31,101,22.5,0.2",
+        "measurements-b.csv,92,10,0,80,60,20,50,29.123456789,0.1",
+    ]
+    assert sorted(file.name for file in bronze.iterdir()) == ["_lineage.json", "diabetes.csv"]
+    assert json.loads((bronze / "_lineage.json").read_text())["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"measurements-1.csv": "1,2,3,4,5,6,7\n"},
+            "prep: measurements-1.csv: it has 1 rows of 7 values, not one row of 8",
+        ),
+        ({"measurements-1.csv": "1,2,3,4,5,6,7,8\n" * 2}, "prep: measurements-1.csv: it has 2 rows of 8 values"),
+        ({"measurements-1.csv": ""}, "prep: measurements-1.csv: the file is empty"),
+        (
+            {"measurements-1.csv": "1,2,3,4,,6,7,8\n"},
+            "prep: measurements-1.csv: column SerumInsulin, row 1: 'nan' is not a",
+        ),
+        (
+            {**GOOD, "measurements-1.csv": "1,2,3,4,5,6,7,8\n"},
+            "prep: manifest: it lists measurements*.csv and patients'",
+        ),
+    ],
+)
+def test_a_day_that_is_not_of_single_rows_fails_the_step(run_step, tmp_path, files, message):
+    done = prep(run_step, tmp_path, files)
+
+    _assert_refused(done, message, tmp_path)
+
+
 def test_a_file_without_its_column_fails_the_step(run_step, tmp_path):
     done = prep(run_step, tmp_path, {**GOOD, "patient-age.csv": "Id,PatientID,Years\n1,100,10\n"})
 

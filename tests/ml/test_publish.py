@@ -13,6 +13,7 @@ from ml.publishing.contents import Item, Kind, Unreadable, contents, fingerprint
 from ml.publishing.steps import Endpoint, Known, State, plan
 
 ML = Path(__file__).resolve().parents[2] / "ml"
+LAKE = "https://lake.blob.core.windows.net/lake"
 WHERE = ["--subscription", "s", "--resource-group", "g", "--workspace", "w"]
 
 
@@ -59,8 +60,9 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def item(root: Path, name: str, version: str = "1") -> Item:
-    return next(each for each in contents(root, {}, ["clinic"]) if (each.name, each.version) == (name, version))
+def item(root: Path, name: str, version: str | None = None) -> Item:
+    found = (each for each in contents(root, {}, ["clinic"], LAKE) if each.name == name)
+    return next(each for each in found if version in (None, each.version))
 
 
 def test_nothing_is_published_before_what_it_refers_to():
@@ -72,12 +74,15 @@ def test_nothing_is_published_before_what_it_refers_to():
 
 def test_steps_deployments_and_monitors_refer_to_what_is_registered():
     train = item(ML, "diabetes_train_pipeline")
-    deployment = next(each for each in contents(ML, {"diabetes-prep": "prep-here"}, []) if each.name == "prep-1")
+    deployment = next(each for each in contents(ML, {"diabetes-prep": "prep-here"}, []) if each.name == "prep-2")
     monitor = item(ML, "diabetes-clinic", "")
 
     assert train.body["jobs"]["evaluate"]["component"] == "azureml:diabetes_evaluate:1"
-    assert (deployment.body["component"], deployment.version) == ("azureml:diabetes_prep_pipeline:1", "prep-here")
+    assert (deployment.body["component"], deployment.version) == ("azureml:diabetes_prep_pipeline:2", "prep-here")
     assert "BATCH" not in str(monitor.body)
+    assert monitor.body["create_monitor"]["monitoring_signals"]["data_drift"]["inputs"] == {
+        "newest_report": f"{LAKE}/monitoring/diabetes-clinic/report.json"
+    }
 
 
 @pytest.mark.parametrize(
@@ -103,7 +108,7 @@ def test_a_change_anywhere_in_it_is_another_content(root, file, old, new, name):
 def test_what_is_no_content_changes_nothing(root):
     before = item(root, "diabetes_prep").content
 
-    edit(root / "components" / "prep" / "component.yml", "Joins a batch", "Unites a batch")
+    edit(root / "components" / "prep" / "component.yml", "Joins a batch's", "Unites a batch's")
     edit(root / "components" / "prep" / "component.yml", "display_name: Prepare", "display_name: Get ready")
     (root / "components" / "prep" / "__pycache__").mkdir()
     (root / "components" / "prep" / "__pycache__" / "prep.cpython-311.pyc").write_bytes(b"compiled")
@@ -113,7 +118,7 @@ def test_what_is_no_content_changes_nothing(root):
 
 def test_where_it_is_deployed_is_no_content_and_the_settings_are(root):
     def deployed(**endpoints: str) -> Item:
-        return next(each for each in contents(root, endpoints, []) if each.name == "prep-1")
+        return next(each for each in contents(root, endpoints, []) if each.name == "prep-2")
 
     here, there = deployed(), deployed(**{"diabetes-prep": "prep-there"})
     edit(root / "batch" / "prep-deployment.yml", "cpucluster", "bigcluster")
@@ -147,14 +152,14 @@ def test_the_second_plan_has_nothing_to_do(workspace):
 def test_a_deployment_that_failed_is_made_again(workspace):
     items = contents(ML, {}, [])
     publish(plan(items, workspace))
-    workspace.known[Kind.DEPLOYMENT, "prep-1", "diabetes-prep"] = Known(
-        content=item(ML, "prep-1", "diabetes-prep").content, sound=False
+    workspace.known[Kind.DEPLOYMENT, "prep-2", "diabetes-prep"] = Known(
+        content=item(ML, "prep-2", "diabetes-prep").content, sound=False
     )
     workspace.changes.clear()
 
     publish(plan(items, workspace))
 
-    assert workspace.changes == ["deployment prep-1"]
+    assert workspace.changes == ["deployment prep-2"]
 
 
 def test_every_problem_is_told_at_once_and_says_what_to_write(root, workspace):
@@ -169,8 +174,8 @@ def test_every_problem_is_told_at_once_and_says_what_to_write(root, workspace):
 
     expected = [
         "environment relearn-sklearn:1 was not published by this (no tag relearn_content): raise it to 2",
-        f"diabetes_prep:1 is published with another content: raise it to 2, and the version in {root}/pipelines/prep",
-        "name: deployment prep-1 at diabetes-prep is published with another content: raise it to prep-2",
+        f"diabetes_prep:2 is published with another content: raise it to 3, and the version in {root}/pipelines/prep",
+        "name: deployment prep-2 at diabetes-prep is published with another content: raise it to prep-3",
         "there is no batch endpoint diabetes-score: provision first",
         "the schedule diabetes-clinic is there and was not published by this: delete it",
     ]
@@ -180,16 +185,16 @@ def test_every_problem_is_told_at_once_and_says_what_to_write(root, workspace):
 
 def test_old_deployments_are_named_and_left(root, workspace):
     notes = []
-    for number in (1, 2, 3):
+    for number in (2, 3, 4):
         made = plan(contents(root, {}, []), workspace)
         publish(made)
         notes.append(made.notes)
         edit(root / "batch" / "prep-deployment.yml", f"prep-{number}", f"prep-{number + 1}")
 
-    assert workspace.endpoints["diabetes-prep"].default == "prep-3"
-    assert workspace.endpoints["diabetes-prep"].deployments == ("prep-1", "prep-2", "prep-3")
+    assert workspace.endpoints["diabetes-prep"].default == "prep-4"
+    assert workspace.endpoints["diabetes-prep"].deployments == ("prep-2", "prep-3", "prep-4")
     assert notes[:2] == [(), ()]
-    assert "diabetes-prep also has prep-1, prep-2" in notes[2][0]
+    assert "diabetes-prep also has prep-2, prep-3" in notes[2][0]
 
 
 def test_endpoints_have_the_names_they_are_given():
@@ -204,7 +209,17 @@ def test_endpoints_have_the_names_they_are_given():
         endpoint_names(ML, [("step", "other")], "")
 
 
-@pytest.mark.parametrize("more", [["--endpoint", "prep"], ["--monitor", "a b"], ["--monitor", "../a"], ["--monitro"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--endpoint", "prep"],
+        ["--monitor", "a b"],
+        ["--monitor", "../a"],
+        ["--monitor", "a"],
+        ["--lake", "lake"],
+        ["--monitro"],
+    ],
+)
 def test_what_it_cannot_understand_it_refuses(more, capsys):
     with pytest.raises(SystemExit):
         arguments([*WHERE, *more])

@@ -102,3 +102,20 @@ def test_what_cannot_be_made_is_refused(run_python, tmp_path, arguments, message
 
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_a_day_is_a_file_for_each_patient_without_a_header(run_python, tmp_path):
+    assert run_python("-m", "ml.sample", "--out", tmp_path, "--rows", 20, "--day", 12).returncode == 0
+
+    files = sorted((tmp_path / "day").iterdir())
+    assert [file.name for file in files] == [f"measurements-{number:03d}.csv" for number in range(1, 13)]
+    ages = {row["Id"]: row["Age"] for row in rows(tmp_path / "patient-age.csv")}
+    levels = rows(tmp_path / "patient-levels.csv")[:12]
+    expected = [[*list(row.values())[2:], ages[row["Id"]]] for row in levels]
+    assert [file.read_text().splitlines() for file in files] == [[",".join(values)] for values in expected]
+
+
+def test_more_patients_than_there_are_make_no_day(run_python, tmp_path):
+    done = run_python("-m", "ml.sample", "--out", tmp_path, "--rows", 20, "--day", 21)
+
+    assert (done.returncode, "20 patients give no day of 21 files" in done.stderr) == (1, True)

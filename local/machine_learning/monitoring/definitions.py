@@ -59,6 +59,7 @@ class Source:
     name: str | None = None
     baseline: str | None = None
     target: str | None = None
+    newest_report: str | None = None
     component: str | None = None
     every_seconds: float | None = None
 
@@ -115,6 +116,8 @@ class Source:
             if (key := _THRESHOLD_INPUT.format(metric=metric)) in component.inputs
         }
         literals |= node.mapping("inputs")
+        if self.newest_report is not None:
+            literals["newest_report"] = self.newest_report
         inputs = dict(node.children("input_data"))
         signal = Signal(
             name=name,

@@ -21,19 +21,35 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """The monitored columns of all files of a folder; `day` is the newest that its column Datetime names."""
+    """The monitored columns of all files of a folder; `day` is the newest that its column Datetime names.
+
+    An empty cell is a missing value (NaN): it is counted, and what is compared are the values that are there.
+    """
 
     files: list[str]
     rows: pd.DataFrame
     day: str | None
 
+    @property
+    def missing_share(self) -> float:
+        """Of all monitored cells, from 0 to 1."""
+        return float(self.rows.isna().to_numpy().mean())
+
+    def missing_of(self, feature: str) -> float:
+        """Of one column's cells, from 0 to 1."""
+        return float(self.rows[feature].isna().mean())
+
     def facts(self) -> dict[str, object]:
-        return {"files": self.files, "rows": len(self.rows), "day": self.day}
+        return {"files": self.files, "rows": len(self.rows), "missing_share": self.missing_share, "day": self.day}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """One feature's distance, and the two histograms it is the distance of, as shares of all rows."""
+    """One feature's distance, and the two histograms it is the distance of, as shares of the values that are there.
+
+    Attributes:
+        missing: the share of cells without a value, of the baseline's and of the target's.
+    """
 
     name: str
     value: float
@@ -41,6 +57,7 @@ class Feature:
     edges: list[float]
     baseline: list[float]
     target: list[float]
+    missing: dict[str, float]
 
     @property
     def breached(self) -> bool:
@@ -68,11 +85,17 @@ def read(folder: Path, role: str, features: Sequence[str]) -> Data:
     frames = [_read_file(folder / name, f"{role}/{name}", features) for name in files]
     days = [day for frame in frames if DAY in frame.columns for day in frame[DAY].dropna()]
     rows = pd.concat([frame[list(features)] for frame in frames], ignore_index=True)
+    empty = [name for name in features if rows[name].isna().all()]
+    if empty:
+        raise DataError(f"{role}: column {', '.join(empty)} has no value in any row. Correct what writes the files.")
     return Data(files=files, rows=rows, day=max(days, default=None))
 
 
 def _read_file(file: Path, name: str, features: Sequence[str]) -> pd.DataFrame:
-    """Rows with one value too many are refused: pandas would put every value under the wrong name."""
+    """An empty cell stays one; what is there and no number is refused.
+
+    So are rows with one value too many: pandas would put every value under the wrong name.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -88,8 +111,9 @@ def _read_file(file: Path, name: str, features: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{name}: it has a header and no rows. Land it again with its rows.")
     numbers = frame[list(features)].apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
     for column in features:
-        if numbers[column].isna().any():
-            row = int(numbers[column].isna().to_numpy().argmax())
+        wrong = (numbers[column].isna() & frame[column].notna()).to_numpy()
+        if wrong.any():
+            row = int(wrong.argmax())
             raise DataError(
                 f"{name}: column {column}, row {row + 1}: '{frame[column].iloc[row]}' is not a number. Correct it."
             )
@@ -99,7 +123,9 @@ def _read_file(file: Path, name: str, features: Sequence[str]) -> pd.DataFrame:
 
 
 def compare(baseline: pd.Series, target: pd.Series, name: str, threshold: float) -> Feature:
-    """Both histograms have the same bins, of equal width over the range of both."""
+    """Both histograms have the same bins, of equal width over the range of both; missing values are in neither."""
+    missing = {"baseline": float(baseline.isna().mean()), "target": float(target.isna().mean())}
+    baseline, target = baseline.dropna(), target.dropna()
     low, high = (float(limit) for limit in (min(baseline.min(), target.min()), max(baseline.max(), target.max())))
     edges = np.histogram_bin_edges([low, high], bins=BINS, range=(low, high))
     shares = [np.histogram(values, bins=edges)[0] / len(values) for values in (baseline, target)]
@@ -110,6 +136,7 @@ def compare(baseline: pd.Series, target: pd.Series, name: str, threshold: float)
         edges=edges.tolist(),
         baseline=shares[0].tolist(),
         target=shares[1].tolist(),
+        missing=missing,
     )
 
 

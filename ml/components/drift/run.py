@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import drift
+from azure.core.exceptions import AzureError
 
 MLTABLE = """\
 type: mltable
@@ -31,6 +33,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--threshold", type=share, default=0.1, help="a distance above it is drift")
     parser.add_argument("--signal-metrics", type=Path, required=True, help="folder to write, AML's part")
     parser.add_argument("--report", type=Path, required=True, help="folder to write")
+    parser.add_argument("--newest-report", help="https address of a blob that gets the report, too")
     args = parser.parse_args(argv)
     try:
         names = drift.names(args.features)
@@ -38,17 +41,23 @@ def main(argv: list[str]) -> int:
         features = [drift.compare(baseline.rows[name], target.rows[name], name, args.threshold) for name in names]
         write_signal(args.signal_metrics, features)
         report = {
+            "rows": len(target.rows),
+            "missing_share": target.missing_share,
             "baseline": baseline.facts(),
             "target": target.facts(),
             "threshold": args.threshold,
             "metric": drift.METRIC,
             "features": [feature.facts() for feature in features],
         }
+        text = json.dumps(report, indent=2) + "\n"
         args.report.mkdir(parents=True, exist_ok=True)
-        (args.report / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    except (OSError, drift.DataError) as error:
-        print(f"drift: {error}", file=sys.stderr)
+        (args.report / "report.json").write_text(text, encoding="utf-8")
+        if args.newest_report:
+            upload(args.newest_report, text)
+    except (OSError, ValueError, AzureError) as error:
+        print(f"drift: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    print(f"drift: {len(target.rows)} new rows, {target.missing_share:.1%} of their monitored values missing")
     for feature in features:
         print(f"drift: {feature.name} {feature.value:.3f}" + (f", above {args.threshold}" if feature.breached else ""))
     return 0
@@ -59,6 +68,24 @@ def share(text: str) -> float:
     if not 0 <= number <= 1:
         raise ValueError(text)
     return number
+
+
+def upload(address: str, text: str) -> None:
+    """Over the report before, with the job's identity.
+
+    A monitor's schedule has no say in where the outputs of its component go, so the place that others can name is
+    written here. AML names that identity in DEFAULT_IDENTITY_CLIENT_ID, a variable
+    azure-identity does not look at.
+    """
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - not needed without an address
+    from azure.storage.blob import BlobClient  # noqa: PLC0415 - comes with azure-ai-ml
+
+    client_id = os.environ.get("DEFAULT_IDENTITY_CLIENT_ID") or os.environ.get("AZURE_CLIENT_ID")
+    with (
+        DefaultAzureCredential(managed_identity_client_id=client_id) as credential,
+        BlobClient.from_blob_url(address, credential=credential) as blob,
+    ):
+        blob.upload_blob(text.encode(), overwrite=True)
 
 
 def write_signal(folder: Path, features: Sequence[drift.Feature]) -> None:

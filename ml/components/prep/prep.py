@@ -1,11 +1,15 @@
-"""From the parts of a batch of patient files to one checked table: read, join on Id, bin the ages, aggregate."""
+"""From a batch of patient files to one checked table.
+
+A batch is two tables, in parts or whole: they are joined on Id. Or it is one patient's measurements in each file,
+without a header: they are put together. Then the ages are put into bins and the table is aggregated.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -28,6 +32,8 @@ LEVELS = [
     "DiabetesPedigree",
 ]
 BRONZE = ["Id", "PatientID", "Age", "Age_quantized", *LEVELS[2:]]
+MEASURED = [*LEVELS[2:], "Age"]  # the order of the values in a file that has no header
+SINGLE = ["File", "Age", "Age_quantized", *LEVELS[2:]]  # such a file does not say whose values they are
 KEYS = ("Id", "PatientID")
 AGE_EDGES = list(range(1, 92, 10))  # each begins a bin; the last bin has no upper end
 HIGHEST_BMI = "SELECT PatientID, MAX(BMI) FROM diabetes GROUP BY PatientID"
@@ -39,7 +45,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One of the two tables a batch consists of; it may arrive in several files."""
+    """A table that a batch consists of; it may arrive in several files."""
 
     name: str
     columns: list[str]
@@ -51,6 +57,7 @@ class Table:
 
 PATIENT_AGE = Table(name="patient-age", columns=AGE)
 PATIENT_LEVELS = Table(name="patient-levels", columns=LEVELS)
+MEASUREMENTS = Table(name="measurements", columns=MEASURED)
 
 
 def current_paths(manifest: dict[str, Any], table: Table) -> list[str]:
@@ -117,6 +124,7 @@ def read_part(file: Path, name: str, table: Table) -> pd.DataFrame:
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    keys = [column for column in KEYS if column in frame.columns]
     for column in frame.columns:
         values = pd.to_numeric(frame[column], errors="coerce").replace([np.inf, -np.inf], np.nan)
         bad = values.isna() | (values.mod(1) != 0 if column in KEYS else False)
@@ -126,7 +134,7 @@ def _numbers(frame: pd.DataFrame, name: str) -> pd.DataFrame:
             raise DataError(
                 f"{name}: column {column}, row {row + 1}: '{frame[column].iloc[row]}' is not {kind}. Correct it."
             )
-    return frame.apply(pd.to_numeric).astype(dict.fromkeys(KEYS, "int64"))
+    return frame.apply(pd.to_numeric).astype(dict.fromkeys(keys, "int64"))
 
 
 def join(ages: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -170,11 +178,46 @@ def highest_bmi(prepared: pd.DataFrame) -> pd.DataFrame:
         return pd.read_sql_query(HIGHEST_BMI, database)
 
 
-def read(raw: Path, manifest: dict[str, Any]) -> Iterator[pd.DataFrame]:
-    """The ages, then the levels, each put together from its parts."""
+def read_measurements(file: Path, name: str) -> pd.DataFrame:
+    """One file of one row, without a header: the eight values of a patient in the order of MEASURED."""
+    try:
+        frame = pd.read_csv(file, header=None, encoding="utf-8-sig")
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{name}: the file is empty. Land it again with its row.") from None
+    except ValueError as error:
+        raise DataError(f"{name}: it cannot be read as CSV ({str(error).strip()}). Land it again.") from error
+    if frame.shape != (1, len(MEASURED)):
+        rows, values = frame.shape
+        raise DataError(
+            f"{name}: it has {rows} rows of {values} values, not one row of {len(MEASURED)}: {', '.join(MEASURED)}, "
+            "without a header. Correct it."
+        )
+    return _numbers(frame.set_axis(MEASURED, axis="columns"), name)
+
+
+def gather(raw: Path, paths: Collection[str], present: Collection[str]) -> pd.DataFrame:
+    """A row for each file, in the order of the names, with the name in the column File."""
+    names = parts(MEASUREMENTS, paths, raw_folder(paths, present), present)
+    rows = pd.concat([read_measurements(raw / name, name) for name in names], ignore_index=True)
+    return rows.assign(File=names, Age_quantized=age_bin(rows["Age"]))[SINGLE]
+
+
+def read(raw: Path, manifest: dict[str, Any]) -> pd.DataFrame:
+    """The batch as one table; which kind of batch it is, the names of the manifest's files tell."""
     present = {file.relative_to(raw).as_posix() for file in raw.rglob("*.csv")}
-    listed = {table.name: current_paths(manifest, table) for table in (PATIENT_AGE, PATIENT_LEVELS)}
-    folder = raw_folder([path for paths in listed.values() for path in paths], present)
-    for table in (PATIENT_AGE, PATIENT_LEVELS):
-        names = parts(table, listed[table.name], folder, present)
-        yield pd.concat([read_part(raw / name, name, table) for name in names], ignore_index=True)
+    tables = (PATIENT_AGE, PATIENT_LEVELS, MEASUREMENTS)
+    listed = {table.name: current_paths(manifest, table) for table in tables}
+    measured = listed.pop(MEASUREMENTS.name)
+    joined = [path for paths in listed.values() for path in paths]
+    if measured and joined:
+        raise DataError(
+            f"manifest: it lists {MEASUREMENTS.pattern} and patients' tables. Give each kind a reaction of its own."
+        )
+    if measured:
+        return gather(raw, measured, present)
+    folder = raw_folder(joined, present)
+    return prepare(*(_table(raw, table, parts(table, listed[table.name], folder, present)) for table in tables[:2]))
+
+
+def _table(raw: Path, table: Table, names: Collection[str]) -> pd.DataFrame:
+    return pd.concat([read_part(raw / name, name, table) for name in names], ignore_index=True)

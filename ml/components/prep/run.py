@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     try:
         manifest = read_manifest(args.manifest)
-        prepared = prep.prepare(*prep.read(args.raw, manifest))
+        prepared = prep.read(args.raw, manifest)
         lineage = {
             "reaction_id": args.reaction_id,
             "attempt": args.attempt,
@@ -49,7 +49,8 @@ def read_manifest(file: Path) -> dict[str, object]:
 def write(bronze: Path, prepared: pd.DataFrame, lineage: dict[str, object]) -> None:
     bronze.mkdir(parents=True, exist_ok=True)
     prepared.to_csv(bronze / "diabetes.csv", index=False, lineterminator="\n")
-    prep.highest_bmi(prepared).to_csv(bronze / "diabetes_sql_example.csv", index=False, lineterminator="\n")
+    if "PatientID" in prepared.columns:
+        prep.highest_bmi(prepared).to_csv(bronze / "diabetes_sql_example.csv", index=False, lineterminator="\n")
     (bronze / "_lineage.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
 
 

@@ -196,6 +196,8 @@ class DriftRefusals(InAFolder):
         "target: there is no CSV file in ": ("_x.csv", "Age\n1\n", "Age"),
         "target/x.csv: column BMI is missing": ("x.csv", "Age\n1\n", "Age,BMI"),
         "target/x.csv: column Age, row 2: 'old' is not a number": ("x.csv", "Age,BMI\n1,1\nold,1\n", "Age"),
+        "target/x.csv: column Age, row 2: 'inf' is not a number": ("x.csv", "Age,BMI\n,1\ninf,1\n", "Age"),
+        "target: column Age has no value in any row": ("x.csv", "Age,BMI\n,1\n,1\n", "Age,BMI"),
         "target/x.csv: it has a header and no rows": ("x.csv", "Age,BMI\n", "Age"),
         "target/x.csv: the file is empty": ("x.csv", "", "Age"),
         "target/x.csv: it cannot be read as CSV": ("x.csv", "Age,BMI\n1,2,3\n", "Age"),
