@@ -21,7 +21,8 @@ EVENT_QUEUE: Final = "events"
 EVENT_POISON_QUEUE: Final = "events-poison"
 QUEUES: Final = (WAKE_UP_QUEUE, POISON_QUEUE, EVENT_QUEUE, EVENT_POISON_QUEUE)
 MANIFEST_CONTAINER: Final = "manifests"
-CONTAINERS: Final = (MANIFEST_CONTAINER, "dead-letters")
+DEAD_LETTER_CONTAINER: Final = "dead-letters"
+CONTAINERS: Final = (MANIFEST_CONTAINER, DEAD_LETTER_CONTAINER)
 
 STORAGE_CONNECTION: Final = "RelearnStorage"
 SWEEP_SCHEDULE: Final = "0 */5 * * * *"  # NCRONTAB: at second 0 of every fifth minute

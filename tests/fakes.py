@@ -16,8 +16,12 @@ from shared.lanes import Head, Lane, PendingEvent, TakenEvent
 from shared.models import REACTION_TAG, Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
 from shared.notifications import Notification
 from shared.ports import (
+    DeadLetter,
+    DeadLetterPage,
     Due,
     FileProperties,
+    LakeFile,
+    LakePage,
     LaneChange,
     NewDeployment,
     Permit,
@@ -374,11 +378,74 @@ class FakeManifests:
 
 
 class FakeLake:
-    def __init__(self) -> None:
-        self.files: dict[tuple[str, str, str], FileProperties] = {}
+    def __init__(self, accounts: Sequence[str] = ("acc",)) -> None:
+        self.accounts = tuple(accounts)
+        self.there: dict[tuple[str, str, str], LakeFile] = {}
+        self.asked = 0
+
+    def put(
+        self, path: str, *, etag: str = "0x1", size: int = 10, modified: datetime = T0, account: str = "acc"
+    ) -> None:
+        self.there[account, "lake", path] = LakeFile(
+            path=path,
+            etag=etag,
+            size=size,
+            modified=modified,
+            url=f"https://{account}.blob.core.windows.net/lake/{path}",
+        )
 
     def properties(self, account: str, container: str, path: str) -> FileProperties | None:
-        return self.files.get((account, container, path))
+        self.asked += 1
+        found = self.there.get((account, container, path))
+        return FileProperties(etag=found.etag, size=found.size) if found is not None else None
+
+    def files(self, account: str, container: str, prefix: str, *, top: int, continuation: str | None) -> LakePage:
+        self.asked += 1
+        names = sorted(p for a, c, p in self.there if (a, c) == (account, container) and p.startswith(prefix))
+        rest = [name for name in names if continuation is None or name >= continuation]
+        return LakePage(
+            files=tuple(self.there[account, container, name] for name in rest[:top]),
+            continuation=rest[top] if len(rest) > top else None,
+        )
+
+
+class FakeDeadLetters:
+    """Blobs by name. `broken` says which cannot be read."""
+
+    def __init__(self, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.blobs: dict[str, tuple[DeadLetter, str]] = {}
+        self.broken: set[str] = set()
+
+    def put(self, name: str, content: str, at: datetime = T0) -> None:
+        letter = DeadLetter(name=name, at=at, size=len(content.encode()), etag=self.storage.etag())
+        self.blobs[name] = letter, content
+
+    def list(self, *, top: int = 500, continuation: str | None = None) -> DeadLetterPage:
+        self.storage.call("list dead letters")
+        names = sorted(name for name in self.blobs if continuation is None or name >= continuation)
+        return DeadLetterPage(
+            letters=tuple(self.blobs[name][0] for name in names[:top]),
+            continuation=names[top] if len(names) > top else None,
+        )
+
+    def read(self, name: str) -> str | None:
+        self.storage.call("read dead letter")
+        if name in self.broken:
+            raise StorageUnavailable("not read")
+        return self.blobs[name][1] if name in self.blobs else None
+
+    def mark(self, letter: DeadLetter, refused: str) -> bool:
+        self.storage.call("mark dead letter")
+        found = self.blobs.get(letter.name)
+        if found is None or found[0].etag != letter.etag:
+            return False
+        self.blobs[letter.name] = replace(found[0], refused=refused[:1000], etag=self.storage.etag()), found[1]
+        return True
+
+    def remove(self, name: str) -> None:
+        self.storage.call("remove dead letter")
+        self.blobs.pop(name, None)
 
 
 @dataclass

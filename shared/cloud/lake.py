@@ -1,14 +1,17 @@
-"""The lake's files: their present properties, where an event does not carry them."""
+"""The lake's files: their present properties, where an event does not carry them, and lists of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import BlobProperties, BlobType
 
+from shared.cloud.pages import page_of
 from shared.cloud.storage import blobs_of, storage_call
-from shared.ports import FileProperties
+from shared.ports import FileProperties, LakeFile, LakePage
 
 
 class LakeFiles:
@@ -17,6 +20,10 @@ class LakeFiles:
     def __init__(self, accounts: Mapping[str, str], credential: TokenCredential) -> None:
         self._accounts = accounts
         self._credential = credential
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        return tuple(self._accounts)
 
     def properties(self, account: str, container: str, path: str) -> FileProperties | None:
         with (
@@ -28,3 +35,36 @@ class LakeFiles:
             except ResourceNotFoundError:
                 return None
         return FileProperties(etag=str(found.etag).strip('"'), size=int(found.size))
+
+    def files(self, account: str, container: str, prefix: str, *, top: int, continuation: str | None) -> LakePage:
+        address = self._accounts[account]
+        with (
+            blobs_of(address, self._credential) as service,
+            storage_call(f"list of {container}/{prefix} in {account}"),
+        ):
+            listed = service.get_container_client(container).list_blobs(
+                name_starts_with=prefix or None, include=["copy"], results_per_page=top
+            )
+            try:
+                blobs, following = page_of(listed, continuation)
+            except ResourceNotFoundError:
+                return LakePage(files=(), continuation=None)
+        found = tuple(_file(blob, f"{address}/{container}") for blob in blobs if _raises_events(blob))
+        return LakePage(files=found, continuation=following)
+
+
+def _raises_events(blob: BlobProperties) -> bool:
+    """Event Grid says nothing of append blobs, and a copy is not there before it is complete."""
+    return blob.blob_type != BlobType.APPENDBLOB and blob.copy.status not in ("pending", "failed", "aborted")
+
+
+def _file(blob: BlobProperties, container: str) -> LakeFile:
+    path = str(blob.name)
+    return LakeFile(
+        path=path,
+        etag=str(blob.etag).strip('"'),
+        size=int(blob.size),
+        modified=blob.last_modified,
+        url=f"{container}/{quote(path)}",
+        content_type=str(blob.content_settings.content_type or ""),
+    )

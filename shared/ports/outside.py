@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -29,9 +29,84 @@ class FileProperties:
     size: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LakeFile:
+    """A file as a list shows it. `modified`: to the second, as storage keeps it."""
+
+    path: str
+    etag: str
+    size: int
+    modified: datetime
+    url: str
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LakePage:
+    """Some files of a list, by path; `continuation` is where the next page begins, None after the last."""
+
+    files: tuple[LakeFile, ...]
+    continuation: str | None
+
+
 class Lake(Protocol):
+    """The accounts of the allow-list. Every method raises StorageUnavailable where storage fails."""
+
+    @property
+    def accounts(self) -> tuple[str, ...]: ...
+
     def properties(self, account: str, container: str, path: str) -> FileProperties | None:
         """The present state of a file, which the event of a rename does not carry; None if the file is gone."""
+
+    def files(self, account: str, container: str, prefix: str, *, top: int, continuation: str | None) -> LakePage:
+        """At most `top` files whose path begins with the prefix, from the beginning or where a page before ended.
+
+        Only what is complete and raises events when it lands: no copy that is under way, no append blob. A folder is
+        shown as a file of no size. A container that is not there has no files.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A blob of events that Event Grid could not deliver.
+
+    Attributes:
+        at: when it was last written; marking writes it.
+        refused: why its events were not taken in, at most 1,000 characters; None until somebody has tried.
+    """
+
+    name: str
+    at: datetime
+    size: int
+    refused: str | None = None
+    etag: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterPage:
+    """Some dead letters, by name; `continuation` is where the next page begins, None after the last."""
+
+    letters: tuple[DeadLetter, ...]
+    continuation: str | None
+
+
+class DeadLetters(Protocol):
+    """The dead letters of our subscriptions. Every method raises StorageUnavailable where storage fails."""
+
+    def list(self, *, top: int = 500, continuation: str | None = None) -> DeadLetterPage:
+        """At most `top` of them, marked or not, from the beginning or where a page before ended."""
+
+    def read(self, name: str) -> str | None:
+        """The content: a JSON array of events as they were to be delivered, with keys that say why they were not.
+
+        None if it is gone.
+        """
+
+    def mark(self, letter: DeadLetter, refused: str) -> bool:
+        """Notes with the blob why it stays; False if it was changed or removed since it was listed."""
+
+    def remove(self, name: str) -> None:
+        """Idempotent."""
 
 
 class RunStatus(StrEnum):

@@ -13,7 +13,7 @@ from shared.errors import StorageUnavailable
 from shared.events import Reason
 from shared.lanes import Lane, lane_id
 from shared.looks import lane_key
-from shared.ports import FileProperties, Run, RunStatus
+from shared.ports import Run, RunStatus
 from tests.fakes import T0, delivery, landed
 from tests.world import RULES, Died, World
 
@@ -211,10 +211,10 @@ def test_a_renamed_file_gets_its_identity_from_the_lake() -> None:
     }
     world.intake.receive(json.dumps(renamed))
     assert world.recent.counts == {str(Reason.FILE_GONE): 1}
-    world.lake.files["acc", "lake", "in/b1/a.csv"] = FileProperties(etag="0x1", size=0)
+    world.lake.put("in/b1/a.csv", size=0)
     world.intake.receive(json.dumps(renamed))
     assert world.recent.counts[str(Reason.EMPTY_FILE)] == 1
-    world.lake.files["acc", "lake", "in/b1/a.csv"] = FileProperties(etag="0x1", size=7)
+    world.lake.put("in/b1/a.csv", size=7)
     world.intake.receive(json.dumps(renamed))
     world.deliver(landed("in/b1/a.csv", etag="0x1"))  # the same content announced otherwise
     assert len(world.reactions()) == 1
