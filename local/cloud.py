@@ -29,7 +29,8 @@ from local.data_factory.service import DataFactory
 from local.event_grid import BlobDeadLetters, EventGrid, QueueMessages, Subscription, load_subscriptions
 from local.folder_lock import FolderLock
 from local.gateway import STORAGE_SERVICES, BlobChange, Gateway
-from local.identity import PATH, Identity
+from local.host.authentication import Authentication
+from local.identity import API_AUDIENCE, KEYS_PATH, PATH, Identity
 from local.machine_learning import MachineLearning, Setup, Uploads
 from local.ports import HOST, Ports
 from local.processes import scrubbed
@@ -170,6 +171,10 @@ class LocalCloud:
             "RELEARN_ARM_ENDPOINT": self.arm_url,
         }
 
+    def authentication(self) -> Authentication:
+        """How the function host tells callers of the app's API apart, as App Service Authentication does."""
+        return Authentication(keys=self.identity.keys, audience=API_AUDIENCE)
+
     def subscribe(self, host: str, *, account: str, lake: str = LAKE_ACCOUNT) -> None:
         """Create the subscriptions of infra/event-subscriptions.json, delivered to the function host at `host`.
 
@@ -236,6 +241,7 @@ class LocalCloud:
         self._background.call(server.start())
         self._cleanup.callback(lambda: self._background.call(server.stop()))
         self.identity.endpoint = f"http://{HOST}:{server.port}{PATH}"
+        self.identity.keys = f"http://{HOST}:{server.port}{KEYS_PATH}"
 
     def _start_event_grid(self) -> None:
         azurite = {service: f"https://{HOST}:{port}" for service, port in self.azurite.ports.items()}

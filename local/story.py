@@ -16,6 +16,7 @@ from shared.reactions import TRANSITIONS
 
 FINAL: Final = frozenset(str(state) for state, after in TRANSITIONS.items() if not after)
 POLL_SECONDS: Final = 0.25
+TOKEN_SECONDS: Final = 1800.0
 LONGEST: Final = 220
 _FIGURES: Final = ("Accuracy", "live.Accuracy")
 
@@ -50,6 +51,7 @@ class Story:
         self._ended: set[str] = set()  # reactions and runs of which all is told
         self._endpoint_shown = ""
         self._api = httpx.Client(base_url=system.host.url, trust_env=False, timeout=30)
+        self._token, self._token_until = "", 0.0
 
     def close(self) -> None:
         self._api.close()
@@ -59,7 +61,9 @@ class Story:
         self._listener.line(f"{time.monotonic() - self._began:7.1f} s  {what:<9} {' '.join(told.split())}")
 
     def get(self, route: str) -> Any:  # noqa: ANN401 - the API's JSON
-        answer = self._api.get(f"/api/{route}")
+        if time.monotonic() > self._token_until:  # a token lasts an hour
+            self._token, self._token_until = self._system.api_token(), time.monotonic() + TOKEN_SECONDS
+        answer = self._api.get(f"/api/{route}", headers={"Authorization": f"Bearer {self._token}"})
         answer.raise_for_status()
         return answer.json()
 

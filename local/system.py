@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from azure.identity import DefaultAzureCredential
+from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.storage.blob import BlobServiceClient
 
 from local.azurite import APP_ACCOUNT, LAKE_ACCOUNT
@@ -20,6 +20,7 @@ from local.bootstrap import AZURITE, ML_VENV, ROOT
 from local.cloud import LocalCloud, Options
 from local.event_grid import Published, topic_id
 from local.host.client import FunctionHost
+from local.identity import API_AUDIENCE, READER
 from local.processes import scrubbed
 from local.service import FACTORY
 from local.workspace_client import Live, Training, WorkspaceClient
@@ -129,7 +130,12 @@ class LocalSystem:
             BlobServiceClient(self.cloud.account(LAKE_ACCOUNT).blob, credential=self.credential)
         ).get_container_client(LAKE)
         self.host = FunctionHost(
-            ROOT, self._host_environment(), folder=self._folder, port=self._port, core_tools=self._core_tools
+            ROOT,
+            self._host_environment(),
+            folder=self._folder,
+            port=self._port,
+            authentication=self.cloud.authentication(),
+            core_tools=self._core_tools,
         )
 
     def _fill_workspace(self) -> None:
@@ -184,6 +190,11 @@ class LocalSystem:
         """Starts the function host and subscribes it to the lake's and the workspace's events."""
         self._parts.enter_context(self.host)
         self.cloud.subscribe(self.host.url, account=APP_ACCOUNT, lake=LAKE_ACCOUNT)
+
+    def api_token(self) -> str:
+        """A token with which the app's API may be read."""
+        with ManagedIdentityCredential(client_id=READER) as reader:
+            return str(reader.get_token(f"{API_AUDIENCE}/.default").token)
 
     def live(self) -> Live | None:
         """What answers at the endpoint."""

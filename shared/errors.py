@@ -104,3 +104,13 @@ class TargetUnavailable(RelearnError):
 
     code = "target-unavailable"
     retriable = True
+
+
+class NotPossible(RelearnError):
+    """Something that a person asked for is not possible as things are; `todo` says what is."""
+
+    code = "not-possible"
+
+    def __init__(self, message: str, todo: str) -> None:
+        self.todo = todo
+        super().__init__(message)

@@ -25,6 +25,7 @@ DEAD_LETTER_CONTAINER: Final = "dead-letters"
 CONTAINERS: Final = (MANIFEST_CONTAINER, DEAD_LETTER_CONTAINER)
 
 STORAGE_CONNECTION: Final = "RelearnStorage"
+PLATFORM_AUTHENTICATION: Final = "WEBSITE_AUTH_ENABLED"
 SWEEP_SCHEDULE: Final = "0 */5 * * * *"  # NCRONTAB: at second 0 of every fifth minute
 
 _GROUP: Final = r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<resource_group>[^/]+)"
@@ -63,6 +64,8 @@ class Settings:
     topic_endpoint: str | None
     """Of the Event Grid topic that lifecycle events are published to; None where nobody wants them."""
     client_id: str | None
+    platform_authenticates: bool = False
+    """Whether App Service Authentication is on: the platform itself sets WEBSITE_AUTH_ENABLED, and nobody else may."""
 
 
 def process_environment() -> dict[str, str]:
@@ -95,6 +98,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         arm_endpoint=read.https("RELEARN_ARM_ENDPOINT", default="https://management.azure.com"),
         topic_endpoint=_topic(read),
         client_id=read.optional("AZURE_CLIENT_ID"),
+        platform_authenticates=(read.optional(PLATFORM_AUTHENTICATION) or "").lower() == "true",
     )
     if read.problems:
         raise ConfigurationError(read.problems)

@@ -69,6 +69,7 @@ class App:
     queries: Queries
     rules: Rules
     clock: Clock
+    platform_authenticates: bool
     close: Callable[[], None]
     """Closes every connection. A process that serves until it is stopped has no need to."""
 
@@ -145,6 +146,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         queries=queries,
         rules=rules,
         clock=clock,
+        platform_authenticates=settings.platform_authenticates,
         close=close,
     )
 

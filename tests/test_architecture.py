@@ -9,18 +9,17 @@ import subprocess
 import sys
 import tomllib
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-import function_app
 from shared import settings as product_settings
 from shared.cloud.online_deployments import REQUEST_TIMEOUT_MS
 from shared.rules import DeployModel, RunPipeline
 from shared.wiring import configuration, load_rules
+from tests.callers import functions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,9 +29,8 @@ def sample() -> dict[str, str]:
     return values
 
 
-@cache  # azure-functions lists the functions of an app once, and calls them duplicates the second time
 def bindings() -> dict[str, dict[str, Any]]:
-    return {f.get_function_name(): f.get_trigger().get_dict_repr() for f in function_app.app.get_functions()}
+    return {f.get_function_name(): f.get_trigger().get_dict_repr() for f in functions()}
 
 
 def test_there_are_these_functions_and_no_others() -> None:

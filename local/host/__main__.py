@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from local.host.app import PROJECT_ROOT
+from local.host.authentication import ENABLED, Authentication
 from local.host.logs import start_logging
 from local.host.runner import Host, Options
 from local.host.settings import HostError
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     options, on_a_leash = _options(arguments)
     start_logging(os.environ)
     os.environ.setdefault("AzureWebJobsScriptRoot", str(options.app_root))
+    os.environ[ENABLED] = str(options.authentication is not None)
     started_in = Path.cwd()
     try:
         os.chdir(options.app_root)
@@ -87,6 +89,8 @@ def _options(arguments: Sequence[str]) -> tuple[Options, bool]:
     parser.add_argument("--host-id", help="names the status records of timers; by default made from the app root")
     parser.add_argument("--state-folder", type=Path, default=PROJECT_ROOT / ".relearn" / "host")
     parser.add_argument("--grace", type=float, default=GRACE_SECONDS, help="seconds for running functions to end")
+    parser.add_argument("--auth-keys", help="App Service Authentication: where the keys of tokens are; off without it")
+    parser.add_argument("--auth-audience", default="", help="for whom tokens must be")
     parser.add_argument("--leash", action="store_true", help="stop when standard input ends")
     parsed = parser.parse_args(arguments)
     app_root = parsed.app_root.resolve()
@@ -96,8 +100,13 @@ def _options(arguments: Sequence[str]) -> tuple[Options, bool]:
         host_id=parsed.host_id or f"local-{hashlib.sha256(str(app_root).encode()).hexdigest()[:8]}",
         state_folder=parsed.state_folder.resolve(),
         grace_seconds=parsed.grace,
+        authentication=_authentication(parsed.auth_keys, parsed.auth_audience),
     )
     return options, parsed.leash
+
+
+def _authentication(keys: str | None, audience: str) -> Authentication | None:
+    return Authentication(keys=keys, audience=audience) if keys else None
 
 
 if __name__ == "__main__":

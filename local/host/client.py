@@ -16,6 +16,7 @@ from typing import Final
 import httpx
 
 from local.host.app import PROJECT_ROOT
+from local.host.authentication import Authentication
 from local.processes import Child
 
 ADDRESS: Final = "127.0.0.1"
@@ -39,6 +40,7 @@ class FunctionHost:
         environment: all of the child's environment: the app settings and what Python needs.
         folder: where logs (one per start) and the timers' status records go.
         port: a free one is chosen when there is none given.
+        authentication: App Service Authentication, as set up in Azure; None: off. Core Tools have none.
         core_tools: run `func start` of Azure Functions Core Tools instead of the runner in this package. Written
             after its documentation and not run here; it takes the `python` that is first on PATH.
     """
@@ -51,6 +53,7 @@ class FunctionHost:
         folder: Path,
         port: int | None = None,
         host_id: str = "local",
+        authentication: Authentication | None = None,
         core_tools: bool = False,
     ) -> None:
         self.app_root = app_root.resolve()
@@ -61,6 +64,7 @@ class FunctionHost:
         if core_tools:
             self._environment.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
         self._host_id = host_id
+        self._authentication = authentication
         self._core_tools = core_tools
         self._child: Child | None = None
         self._starts = 0
@@ -165,8 +169,13 @@ class FunctionHost:
             *("--port", str(self.port)),
             *("--host-id", self._host_id),
             *("--state-folder", str(self.folder.resolve())),
+            *self._authentication_options(),
             "--leash",
         ]
+
+    def _authentication_options(self) -> list[str]:
+        on = self._authentication
+        return [] if on is None else ["--auth-keys", on.keys, "--auth-audience", on.audience]
 
     def _func_command(self) -> list[str]:
         program = shutil.which("func", path=self._environment.get("PATH"))

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from local.host import bindings
 from local.host.app import Function
+from local.host.authentication import TokenCheck
 from local.host.invoker import InvocationFailed, Invoker
 from local.host.settings import HostError
 
@@ -40,10 +41,11 @@ class Route:
 class HttpFunctions:
     """Answers requests to HTTP functions. Keys are not asked for: neither does Core Tools."""
 
-    def __init__(self, routes: Sequence[Route], invoker: Invoker) -> None:
+    def __init__(self, routes: Sequence[Route], invoker: Invoker, check: TokenCheck | None = None) -> None:
         # Per segment a literal is tried before a parameter, and that before a catch-all.
         self._routes = sorted(routes, key=lambda route: route.precedence)
         self._invoker = invoker
+        self._check = check
 
     async def answer(self, request: Request) -> Response:
         path = request.url.path.strip("/")
@@ -55,10 +57,11 @@ class HttpFunctions:
         return Response(status_code=404)
 
     async def _invoke(self, function: Function, request: Request, match: re.Match[str]) -> Response:
+        headers = _joined(request.headers.items())
         call = bindings.HttpCall(
             method=request.method,
             url=str(request.url),
-            headers=_joined(request.headers.items()),
+            headers=headers if self._check is None else await self._check.headers(headers),
             query=_joined(QueryParams(request.url.query).multi_items()),
             route={name: value for name, value in match.groupdict().items() if value is not None},
             body=await request.body(),

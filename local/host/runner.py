@@ -16,6 +16,7 @@ import uvicorn
 from local.host import http
 from local.host.admin import Admin
 from local.host.app import Function, IndexingFailed, load_functions, place_on_path
+from local.host.authentication import Authentication, TokenCheck
 from local.host.banner import announcement
 from local.host.http import HttpFunctions
 from local.host.invoker import Invoker
@@ -41,6 +42,8 @@ class Options:
     host_id: str
     state_folder: Path
     grace_seconds: float
+    authentication: Authentication | None = None
+    """None: App Service Authentication is off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,7 @@ class Host:
         )
         routes = self._triggers_of(enabled, "httpTrigger", lambda function: http.route(function, host.route_prefix))
         self._routes = list(routes.values())
+        check = TokenCheck(options.authentication) if options.authentication is not None else None
         self._web = Web(
             admin=Admin(
                 host_id=options.host_id,
@@ -96,7 +100,7 @@ class Host:
                 errors=self._errors,
             ),
             hook=Webhook(enabled, self._invoker),
-            functions=HttpFunctions(self._routes, self._invoker),
+            functions=HttpFunctions(self._routes, self._invoker, check),
         )
 
     def stop(self) -> None:

@@ -20,7 +20,7 @@ from azure.core.credentials import TokenCredential
 from azure.functions.timer import TimerRequest
 from azure.storage.blob import BlobServiceClient
 
-from functions import intake, operations, progress
+from functions import intake, progress
 from local.cloud import LocalCloud
 from local.gateway import BlobChange
 from local.service import storage_account_id
@@ -28,6 +28,7 @@ from shared import settings, wiring
 from shared.cloud import storage
 from shared.cloud.due_table import DueTable
 from shared.reactions import State
+from tests.callers import OPERATOR, READER, http_function, principal
 from tests.fakes import FakeClock
 
 RULES = """\
@@ -84,7 +85,7 @@ class Stage:
     @property
     def settings(self) -> dict[str, str]:
         ours = self.cloud.app_settings(self.account.name, self.lake.name, self.factory_name)
-        return {**ours, **self.extra_settings}
+        return {**ours, "WEBSITE_AUTH_ENABLED": "True", **self.extra_settings}
 
     def restart(self, rules: str | None = None) -> None:
         """A new process, as far as the product can tell: nothing is kept in memory."""
@@ -147,19 +148,30 @@ class Stage:
     def sweep(self) -> None:
         progress.sweep(TimerRequest())
 
-    def get(self, route: str, **params: str) -> tuple[int, Any]:
-        handler, route_params = (operations.list_reactions, {}) if route == "reactions" else (None, {})
-        if route == "health":
-            handler = operations.health
-        elif route.startswith("models/"):
-            handler, route_params = (
-                operations.show_model,
-                dict(zip(("name", "version"), route.split("/")[1:], strict=True)),
-            )
-        elif handler is None:
-            handler, route_params = operations.show_reaction, {"id": route.removeprefix("reactions/")}
+    def get(self, route: str, role: str | None = READER, **params: str) -> tuple[int, Any]:
+        return self.call("GET", route, role=role, params=params)
+
+    def post(self, route: str, body: object, role: str | None = OPERATOR) -> tuple[int, Any]:
+        return self.call("POST", route, role=role, body=body)
+
+    def call(
+        self,
+        method: str,
+        route: str,
+        *,
+        role: str | None,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> tuple[int, Any]:
+        """Calls the function of a route, as the platform would for somebody with that role (None: for nobody)."""
+        handler, captured = http_function(method, route)
         request = func.HttpRequest(
-            method="GET", url=f"/api/{route}", params=params, route_params=route_params, body=b"", headers={}
+            method=method,
+            url=f"/api/{route}",
+            params=dict(params or {}),
+            route_params=captured,
+            body=b"" if body is None else json.dumps(body).encode(),
+            headers={} if role is None else principal(role),
         )
         answer = handler(request)
         return answer.status_code, json.loads(answer.get_body())

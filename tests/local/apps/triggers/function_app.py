@@ -114,6 +114,9 @@ def probe(req: func.HttpRequest) -> func.HttpResponse:
         os._exit(7)
     if what == "hang":
         threading.Event().wait()
+    if what == "headers":
+        told = {"headers": dict(req.headers), "enabled": os.environ.get("WEBSITE_AUTH_ENABLED")}
+        return func.HttpResponse(json.dumps(told))
     if what == "none":
         return None
     if what == "slow":
