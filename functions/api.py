@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +13,7 @@ import azure.functions as func
 
 from shared import access, wiring
 from shared.access import Denied, Principal, Role
-from shared.errors import NotPossible, TargetBusy, TargetRefused, TargetUnavailable
+from shared.errors import NotPossible, NotThere, Stale, TargetBusy, TargetRefused, TargetUnavailable
 
 Answer = dict[str, Any]
 LARGEST_BODY: Final = 1_000_000
@@ -27,8 +27,7 @@ class BadRequest(Exception):
         super().__init__(error)
 
 
-class NotFound(BadRequest):
-    """What was asked for is not there."""
+_STATUS: Final[Mapping[type[Exception], int]] = {BadRequest: 400, NotThere: 404, NotPossible: 409}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +51,17 @@ class Call:
             raise BadRequest(f"{name} must be a whole number from 1 to {most}, not {text[:40]!r}")
         return int(text)
 
+    def raw(self) -> str:
+        """The text that was sent."""
+        sent: bytes = self.request.get_body()
+        if not sent or len(sent) > LARGEST_BODY:
+            raise BadRequest(f"the body has {len(sent)} bytes; 1 to {LARGEST_BODY} are read")
+        return sent.decode("utf-8-sig", errors="replace")
+
     def body(self) -> Answer:
         """The JSON object that was sent."""
-        raw = self.request.get_body()
-        if len(raw) > LARGEST_BODY:
-            raise BadRequest(f"the body has {len(raw)} bytes; at most {LARGEST_BODY} are read")
         try:
-            found = json.loads(raw)
+            found = json.loads(self.raw())
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"the body is not JSON: {str(error)[:200]}", "send a JSON object") from error
         if not isinstance(found, dict):
@@ -80,12 +83,10 @@ def answered(req: func.HttpRequest, role: Role, work: Callable[[Call], Answer]) 
         return told(caller.status, caller.error, caller.todo)
     try:
         return answer(work(Call(app=app, caller=caller, request=req)))
-    except NotFound as missing:
-        return told(404, str(missing), missing.todo)
-    except BadRequest as wrong:
-        return told(400, str(wrong), wrong.todo)
-    except NotPossible as refused:
-        return told(409, str(refused), refused.todo)
+    except (BadRequest, NotThere, NotPossible) as wrong:
+        return told(_STATUS[type(wrong)], str(wrong), wrong.todo)
+    except Stale as lost:
+        return told(409, str(lost), "send the same request again")
     except (TargetBusy, TargetUnavailable, TargetRefused) as error:
         return told(502, f"Azure does not answer as it should: {error}", "try again later, or look at the resource")
 

@@ -3,10 +3,10 @@
 import azure.functions as func
 
 from functions import api
-from functions.api import BadRequest, Call, NotFound
-from shared import wiring
+from functions.api import BadRequest, Call
+from shared import queries, wiring
 from shared.access import Role
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, NotThere
 from shared.queries import DAYS_AT_MOST
 from shared.reactions import State
 
@@ -34,9 +34,9 @@ def list_reactions(req: func.HttpRequest) -> func.HttpResponse:
 
 def _reactions(call: Call) -> api.Answer:
     days, top = call.number("days", 1, DAYS_AT_MOST), call.number("top", 100, 1000)
-    queries, now = call.app.queries, call.app.clock.now()
-    found = queries.reactions(now=now, days=days, rule=call.text("rule"), state=state_of(call.text("state")), top=top)
-    return {"reactions": found, "refused": queries.refused()}
+    app, rule, state = call.app, call.text("rule"), state_of(call.text("state"))
+    found = app.queries.reactions(now=app.clock.now(), days=days, rule=rule, state=state, top=top)
+    return {"reactions": found, "refused": app.queries.refused()}
 
 
 @blueprint.function_name("show_reaction")
@@ -49,7 +49,7 @@ def show_reaction(req: func.HttpRequest) -> func.HttpResponse:
 def _reaction(call: Call) -> api.Answer:
     found = call.app.queries.reaction(call.route("id"))
     if found is None:
-        raise NotFound(f"there is no reaction {call.route('id')[:100]!r}", "GET /api/reactions lists them")
+        raise NotThere(f"there is no reaction {call.route('id')[:100]!r}", "GET /api/reactions lists them")
     return found
 
 
@@ -64,8 +64,51 @@ def _model(call: Call) -> api.Answer:
     name, version = call.route("name"), call.route("version")
     found = call.app.queries.model(name, version)
     if found is None:
-        raise NotFound(f"there is no model {name[:100]}:{version[:100]}", "the workspace lists its models")
+        raise NotThere(f"there is no model {name[:100]}:{version[:100]}", "the workspace lists its models")
     return found
+
+
+@blueprint.function_name("explain_file")
+@blueprint.route("explain", methods=["GET"])
+def explain_file(req: func.HttpRequest) -> func.HttpResponse:
+    """What became of a file, rule by rule, and why (`?path=CONTAINER/PATH&account=…`; one account needs no name)."""
+    return api.answered(req, Role.READER, _explain_file)
+
+
+def _explain_file(call: Call) -> api.Answer:
+    container, _, path = (call.text("path") or "").strip("/").partition("/")
+    explaining = call.app.explaining
+    account = call.text("account") or (explaining.accounts[0] if len(explaining.accounts) == 1 else "")
+    if not path:
+        raise BadRequest("path is missing", "say ?path=CONTAINER/FOLDERS/FILE, as in lake/0-raw/a.csv")
+    if account not in explaining.accounts:
+        raise BadRequest(f"account must be one of {', '.join(explaining.accounts)}", "say ?account=…")
+    return explaining.file(account, container, path)
+
+
+@blueprint.function_name("explain_event")
+@blueprint.route("explain", methods=["POST"])
+def explain_event(req: func.HttpRequest) -> func.HttpResponse:
+    """The same of an event as Event Grid delivers it, which is the body."""
+    return api.answered(req, Role.READER, lambda call: call.app.explaining.delivered(call.raw()))
+
+
+@blueprint.function_name("show_controls")
+@blueprint.route("controls", methods=["GET"])
+def show_controls(req: func.HttpRequest) -> func.HttpResponse:
+    """What is paused or stopped, by whom, and why."""
+    return api.answered(req, Role.READER, lambda call: queries.controls(call.app.controls.read()))
+
+
+@blueprint.function_name("list_acts")
+@blueprint.route("acts", methods=["GET"])
+def list_acts(req: func.HttpRequest) -> func.HttpResponse:
+    """Who had what done in the last days (`?days=1`), newest first."""
+    return api.answered(req, Role.READER, _acts)
+
+
+def _acts(call: Call) -> api.Answer:
+    return {"acts": [queries.act(done) for done in call.app.acts.listed(call.number("days", 1, DAYS_AT_MOST))]}
 
 
 def state_of(text: str | None) -> State | None:

@@ -106,6 +106,16 @@ class TargetUnavailable(RelearnError):
     retriable = True
 
 
+class NotThere(RelearnError):
+    """What a person asked for does not exist; `todo` says how to find what does."""
+
+    code = "not-there"
+
+    def __init__(self, message: str, todo: str) -> None:
+        self.todo = todo
+        super().__init__(message)
+
+
 class NotPossible(RelearnError):
     """Something that a person asked for is not possible as things are; `todo` says what is."""
 

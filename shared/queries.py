@@ -7,15 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from shared import lineage
+from shared.controls import ControlState, Pause
 from shared.events import model_key
 from shared.lanes import PendingEvent, TakenEvent, lane_id
 from shared.lineage import EVENTS_SHOWN, Json
 from shared.models import REACTION_TAG, ModelRef
-from shared.ports import Lanes, Recent, Workspace
+from shared.ports import Act, Lanes, Recent, Workspace
 from shared.reactions import Action, DeployAction, HistoryEntry, Reaction, State, reaction_id
 from shared.rules import DeployModel, Rules
 
 DAYS_AT_MOST: Final = 30
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of an event that never was: of a question about a file."""
 
 
 class Queries:
@@ -92,7 +95,7 @@ class Queries:
         return {
             "name": name,
             "version": version,
-            "created": _text(found.created),
+            "created": text(found.created),
             "archived": found.archived,
             "tags": dict(found.tags),
             "properties": dict(found.properties),
@@ -113,9 +116,9 @@ class Queries:
 
     def _fate(self, lane: str, event: PendingEvent | TakenEvent) -> Json:
         if isinstance(event, PendingEvent):
-            return {"state": "waiting", "since": _text(event.accepted)}
+            return {"state": "waiting", "since": text(event.accepted)}
         if event.reaction is None:
-            return {"state": "skipped", "reason": str(event.skipped), "at": _text(event.at)}
+            return {"state": "skipped", "reason": str(event.skipped), "at": text(event.at)}
         reaction = self._lanes.reaction(reaction_id(lane, event.reaction))
         return {"reaction": reaction_id(lane, event.reaction)} if reaction is None else _brief(reaction)
 
@@ -137,7 +140,7 @@ class Queries:
             "counts": counts,
             "last": [
                 {
-                    "at": _text(event.at),
+                    "at": text(event.at),
                     "reason": event.reason,
                     "detail": event.detail,
                     "event_id": event.event_id,
@@ -154,7 +157,7 @@ class Queries:
             "id": reaction.run_id,
             "attempt": reaction.attempt,
             "attempts": action.attempts,
-            "accepted": _text(reaction.accepted),
+            "accepted": text(reaction.accepted),
             "timeout_seconds": action.timeout.total_seconds(),
         }
 
@@ -178,7 +181,7 @@ class Queries:
             "phase": str(rollout.phase) if rollout is not None else None,
             "previous_deployment": rollout.previous if rollout is not None else None,
             "previous_model": lineage.of_ref(previous) if previous is not None else None,
-            "promoted": _text(rollout.promoted) if rollout is not None else None,
+            "promoted": text(rollout.promoted) if rollout is not None else None,
         }
 
 
@@ -189,12 +192,13 @@ def summary(reaction: Reaction) -> Json:
         "key": reaction.key,
         "state": str(reaction.state),
         "reason": reaction.reason,
-        "created": _text(reaction.created),
-        "changed": _text(reaction.changed),
-        "ended": _text(reaction.ended),
+        "created": text(reaction.created),
+        "changed": text(reaction.changed),
+        "ended": text(reaction.ended),
         "event_count": reaction.events,
         "attempt": reaction.attempt,
         "run_id": reaction.run_id,
+        "cancel": reaction.cancel,
     }
 
 
@@ -204,7 +208,7 @@ def _brief(reaction: Reaction) -> Json:
 
 def _history(entry: HistoryEntry) -> Json:
     return {
-        "at": _text(entry.at),
+        "at": text(entry.at),
         "what": entry.what,
         "reason": entry.reason,
         "attempt": entry.attempt,
@@ -218,11 +222,29 @@ def _event(taken: TakenEvent) -> Json:
         "key": taken.pending.id,
         "event_id": event.event_id,
         "subject": event.subject,
-        "time": _text(event.time),
-        "accepted": _text(taken.pending.accepted),
+        "time": text(event.time),
+        "accepted": text(taken.pending.accepted),
+        "replay": taken.pending.replay,
         **lineage.details(event),
     }
 
 
-def _text(at: datetime | None) -> str | None:
+def controls(state: ControlState) -> Json:
+    """What is stopped, by whom and why."""
+    return {
+        "all_starts": _pause(state.stopped),
+        "paused": [{"rule": rule, **(_pause(pause) or {})} for rule, pause in sorted(state.paused.items())],
+    }
+
+
+def _pause(pause: Pause | None) -> Json | None:
+    return None if pause is None else {"by": pause.by, "at": text(pause.at), "reason": pause.reason}
+
+
+def act(done: Act) -> Json:
+    """What somebody had done."""
+    return {"at": text(done.at), "by": done.by, "what": done.what, "reason": done.reason}
+
+
+def text(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat() if at is not None else None

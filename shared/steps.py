@@ -130,6 +130,10 @@ class HeldSteps(ABC):
     def end(self, step: Step, state: State, why: str) -> Step:
         return self.released(self._steps.end(step, state, why))
 
+    def cancelled(self, step: Step, how: str) -> Step:
+        """The end that somebody wanted."""
+        return self.end(step, State.CANCELLED, f"cancelled by {step.reaction.cancel}; {how}")
+
     def released(self, step: Step) -> Step:
         """The same step, and the permit let go."""
         self._permits.release(self.resource_of(step.reaction), step.reaction.id)

@@ -13,6 +13,8 @@ from typing import Final
 from azure.identity import DefaultAzureCredential
 
 from shared import telemetry
+from shared.acts import Acts
+from shared.cancelling import Cancelling
 from shared.cloud import storage
 from shared.cloud.control_rows import ControlRows
 from shared.cloud.data_factory import DataFactoryClient
@@ -28,11 +30,13 @@ from shared.cloud.recent_table import RecentTable
 from shared.cloud.wake_up_queue import WakeUpQueue
 from shared.engine import Engine
 from shared.errors import ConfigurationError, Problem
+from shared.explaining import Explaining
 from shared.intake import Intake
 from shared.looks import InlineLooks, Scheduler
 from shared.poisoned import PoisonedDeliveries
 from shared.ports import Clock, Controls
 from shared.queries import Queries
+from shared.replays import Replays
 from shared.rules import Rules
 from shared.rules import file as rules_file
 from shared.settings import (
@@ -67,6 +71,10 @@ class App:
     controls: Controls
     poisoned: PoisonedDeliveries
     queries: Queries
+    explaining: Explaining
+    acts: Acts
+    cancelling: Cancelling
+    replays: Replays
     rules: Rules
     clock: Clock
     platform_authenticates: bool
@@ -110,6 +118,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         scheduler=scheduler,
         upkeep=upkeep,
     )
+    lake = LakeFiles(settings.lake_accounts, credential)
     inline = InlineLooks(engine.look_at_lane)
     intake = Intake(
         rules=rules,
@@ -117,11 +126,12 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         workspace_id=settings.workspace.resource_id,
         lanes=lanes,
         recent=recent,
-        lake=LakeFiles(settings.lake_accounts, credential),
+        lake=lake,
         clock=clock,
         scheduler=scheduler,
         look_now=inline,
     )
+    controls = ControlRows(tables.get_table_client("permits"))
     queries = Queries(
         lanes=lanes,
         recent=recent,
@@ -141,9 +151,22 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         engine=engine,
         scheduler=scheduler,
         upkeep=upkeep,
-        controls=ControlRows(tables.get_table_client("permits")),
+        controls=controls,
         poisoned=PoisonedDeliveries(messages=poisoned_events, receive=intake.receive_queued, clock=clock),
         queries=queries,
+        explaining=Explaining(
+            rules=rules,
+            lanes=lanes,
+            controls=controls,
+            workspace=workspace,
+            lake=lake,
+            accounts=frozenset(settings.lake_accounts),
+            workspace_id=settings.workspace.resource_id,
+            clock=clock,
+        ),
+        acts=Acts(recent=recent, clock=clock),
+        cancelling=Cancelling(lanes=lanes, scheduler=scheduler, clock=clock),
+        replays=Replays(rules=rules, lanes=lanes, recent=recent, scheduler=scheduler, clock=clock),
         rules=rules,
         clock=clock,
         platform_authenticates=settings.platform_authenticates,

@@ -18,6 +18,7 @@ from shared.notifications import Notification
 from shared.ports import (
     DeadLetter,
     DeadLetterPage,
+    Act,
     Due,
     FileProperties,
     LakeFile,
@@ -336,6 +337,7 @@ class FakeRecent:
     def __init__(self, storage: Storage | None = None) -> None:
         self.storage = storage or Storage()
         self.listed: dict[str, Reaction] = {}
+        self.kept: dict[str, Act] = {}
         self.counts: Counter[str] = Counter()
         self.last: list[RefusedEvent] = []
 
@@ -346,6 +348,19 @@ class FakeRecent:
     def reactions(self, day: datetime) -> list[tuple[str, str]]:
         found = [r for r in self.listed.values() if r.created.date() == day.date()]
         return [(r.id, str(r.state)) for r in sorted(found, key=lambda r: r.created, reverse=True)]
+
+    def keep_act(self, act: Act) -> None:
+        self.storage.call("keep act")
+        self.kept[act.key] = act
+
+    def act(self, key: str, day: datetime) -> Act | None:
+        self.storage.call("read act")
+        found = self.kept.get(key)
+        return found if found is not None and found.at.date() == day.date() else None
+
+    def acts(self, day: datetime) -> list[Act]:
+        of_day = (act for act in self.kept.values() if act.at.date() == day.date())
+        return sorted(of_day, key=lambda act: act.at, reverse=True)
 
     def count_refused(self, refused: Refused, at: datetime) -> None:
         self.storage.call("count refused")

@@ -6,17 +6,21 @@ import random
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient, UpdateMode
 
 from shared.cloud import rows
 from shared.cloud.storage import storage_call
 from shared.events import Refused
-from shared.ports import RefusedEvent
+from shared.ports import Act, RefusedEvent
 from shared.reactions import Reaction
 
+_ACT: Final = "o!"
+"""In the day's partition, behind its reactions, whose keys begin with a digit."""
 _REFUSED: Final = "refused"
 _KEPT: Final = 1000
 _NEWEST_FIRST: Final = 10**17
@@ -46,8 +50,26 @@ class RecentTable:
 
     def reactions(self, day: datetime) -> list[tuple[str, str]]:
         with storage_call("list of reactions"):
-            found = self._table.query_entities(f"PartitionKey eq '{_day(day)}'", select=["reactionId", "state"])
+            of_day = f"PartitionKey eq '{_day(day)}' and RowKey lt 'a'"
+            found = self._table.query_entities(of_day, select=["reactionId", "state"])
             return [(row["reactionId"], row["state"]) for row in found]
+
+    def keep_act(self, act: Act) -> None:
+        kept = {"at": act.at, "by": act.by, "what": act.what, "reason": act.reason, "answer": act.answer}
+        with storage_call(f"record of what {act.by} had done"):
+            self._table.upsert_entity(rows.keyed(_day(act.at), _ACT + act.key, kept), mode=UpdateMode.REPLACE)
+
+    def act(self, key: str, day: datetime) -> Act | None:
+        with storage_call("search for what was done"):
+            try:
+                return _act(self._table.get_entity(_day(day), _ACT + key))
+            except ResourceNotFoundError:
+                return None
+
+    def acts(self, day: datetime) -> list[Act]:
+        with storage_call("list of what was done"):
+            found = self._table.query_entities(f"PartitionKey eq '{_day(day)}' and RowKey ge 'o' and RowKey lt 'p'")
+            return sorted((_act(row) for row in found), key=lambda act: act.at, reverse=True)
 
     def count_refused(self, refused: Refused, at: datetime) -> None:
         day = _day(at)
@@ -89,6 +111,18 @@ class RecentTable:
                         )
                     )
         return dict(counts), sorted(last, key=lambda e: e.at, reverse=True)
+
+
+def _act(row: Mapping[str, Any]) -> Act:
+    values = rows.plain(row)
+    return Act(
+        key=values["RowKey"].removeprefix(_ACT),
+        at=values["at"],
+        by=values["by"],
+        what=values["what"],
+        reason=values["reason"],
+        answer=values["answer"],
+    )
 
 
 def _day(at: datetime) -> str:

@@ -25,7 +25,6 @@ def decide(
         revision: of the rules this worker has loaded.
         standing: for a rule that deploys models, what the workspace says; None where it could not be asked.
     """
-    head = lane.head
     if any(revision.older_than(known) for known in _revisions(lane)):
         return Wait(until=now + OLDER_RULES_WAIT, reason="this worker's rules are older than the lane's")
     skip = _skip(rule, lane)
@@ -35,19 +34,22 @@ def decide(
         return Wait(until=None, reason="no pending events")
     if isinstance(rule.action, DeployModel):
         return _deploy(rule, rule.action, lane, standing, now)
-    return _busy(rule, head, now) or collecting.decide(rule, lane.pending, now)
+    return _busy(rule, lane, now) or collecting.decide(rule, lane.pending, now)
 
 
-def _busy(rule: Rule, head: Head | None, now: datetime) -> Wait | None:
+def _busy(rule: Rule, lane: Lane, now: datetime) -> Wait | None:
+    head = lane.head
     if head is not None and head.running is not None:
         return Wait(until=None, reason=f"reaction {head.running} of this lane is running")
+    if any(e.replay is not None for e in lane.pending):
+        return None  # somebody wants it now, and has said why
     if head is not None and head.ended is not None and now < head.ended + rule.limits.cooldown:
         return Wait(until=head.ended + rule.limits.cooldown, reason=f"cooldown of {rule.limits.cooldown}")
     return None
 
 
 def _deploy(rule: Rule, action: DeployModel, lane: Lane, standing: Standing | None, now: datetime) -> Decision:
-    busy = _busy(rule, lane.head, now)
+    busy = _busy(rule, lane, now)
     if standing is None:
         return busy or Wait(
             until=now + candidates.ASK_AGAIN, reason="the workspace could not be asked about the models"
@@ -67,11 +69,15 @@ def _skip(rule: Rule | None, lane: Lane) -> Skip | None:
     if rule is None:
         return Skip(events=lane.pending, reason=SkipReason.RULE_REMOVED)
     judged = (
-        (SkipReason.TOO_OLD, tuple(e for e in lane.pending if e.event.time < e.accepted - IDENTITY_RETENTION)),
+        (SkipReason.TOO_OLD, tuple(e for e in lane.pending if _too_old(e))),
         (SkipReason.RULE_CHANGED, tuple(e for e in lane.pending if not _still_matches(rule, e))),
         (SkipReason.WHILE_RUNNING, tuple(e for e in lane.pending if _came_while_running(rule, lane.head, e))),
     )
     return next((Skip(events=events, reason=reason) for reason, events in judged if events), None)
+
+
+def _too_old(event: PendingEvent) -> bool:
+    return event.replay is None and event.event.time < event.accepted - IDENTITY_RETENTION
 
 
 def _still_matches(rule: Rule, event: PendingEvent) -> bool:
@@ -81,6 +87,6 @@ def _still_matches(rule: Rule, event: PendingEvent) -> bool:
 
 def _came_while_running(rule: Rule, head: Head | None, event: PendingEvent) -> bool:
     # Judged by when the event was accepted, not by when somebody looked.
-    if rule.limits.while_running is not WhileRunning.SKIP or head is None or head.claimed is None:
+    if rule.limits.while_running is not WhileRunning.SKIP or head is None or head.claimed is None or event.replay:
         return False
     return event.accepted >= head.claimed and (head.ended is None or event.accepted < head.ended)

@@ -1,6 +1,7 @@
 """What the engine needs of the outside. Implemented by shared.cloud, and by fakes in the tests."""
 
 from shared.ports.ledger import (
+    Act,
     Clock,
     Controls,
     Due,
@@ -35,6 +36,7 @@ from shared.ports.outside import (
 )
 
 __all__ = [
+    "Act",
     "Clock",
     "Controls",
     "DataFactory",

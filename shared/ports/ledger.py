@@ -227,8 +227,20 @@ class RefusedEvent:
     subject: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What somebody had done. `answer`: what was answered, as JSON; `key`: of the request and what it did."""
+
+    key: str
+    at: datetime
+    by: str
+    what: str
+    reason: str
+    answer: str
+
+
 class Recent(Protocol):
-    """Lists for people: recent reactions, and what was refused. Never read to decide anything."""
+    """Lists for people: recent reactions, what was refused, who had what done. Never read to decide about events."""
 
     def put(self, reaction: Reaction) -> None: ...
 
@@ -237,6 +249,15 @@ class Recent(Protocol):
 
     def count_refused(self, refused: Refused, at: datetime) -> None:
         """Counts a refused or unmatched event by its reason, and keeps it among the last 1,000."""
+
+    def keep_act(self, act: Act) -> None:
+        """Idempotent."""
+
+    def act(self, key: str, day: datetime) -> Act | None:
+        """The act of that key, if it was on that UTC day."""
+
+    def acts(self, day: datetime) -> list[Act]:
+        """Those of that UTC day, newest first."""
 
     def refused(self) -> tuple[dict[str, int], list[RefusedEvent]]:
         """Counts per reason, and the last refused events, newest first."""

@@ -33,7 +33,11 @@ class Rollouts:
 
     def advance(self, step: Step, observed: Observed) -> Step:
         """As Mover's."""
+        if self._phases.may_end(step.reaction):
+            step = replace(step, reaction=replace(step.reaction, next_look=None))  # at once
         while not step.reaction.final:
+            if step.reaction.cancel is not None and step.reaction.state is State.PENDING:
+                return self._steps.cancelled(step, "nothing was made")
             next_look = step.reaction.next_look
             if next_look is not None and self._clock.now() < next_look:
                 break

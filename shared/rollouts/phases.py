@@ -16,7 +16,7 @@ from shared import notifications, telemetry
 from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import Deployment, Endpoint, Provisioning
 from shared.ports import Clock, Workspace
-from shared.reactions import DeployAction, Phase, Rollout, State
+from shared.reactions import DeployAction, Phase, Reaction, Rollout, State
 from shared.rollouts import smoke
 from shared.rollouts.saving import PERMIT_WAIT, SHORTLY, RolloutSteps, action_of, no_endpoint, rollout_of
 from shared.steps import CALL_DEADLINE, Step, advised_wait
@@ -80,6 +80,9 @@ class Phases:
         mine = endpoint.deployment(action.deployment)
         if mine is not None and mine.reaction == step.reaction.id:
             seen = _Seen(step=step, action=action, rollout=rollout, endpoint=endpoint, mine=mine, until=until)
+            if self.may_end(step.reaction) and not _being_promoted(seen):
+                why = f"cancelled by {step.reaction.cancel}; production was not touched"
+                return self._steps.give_up(step, State.CANCELLED, why)
             return self._phases[rollout.phase](seen)
         if mine is None and self._may_be_listed_yet(step.reaction.accepted, rollout):
             return self._steps.later(step, SHORTLY)
@@ -92,6 +95,12 @@ class Phases:
         """What has been seen once, or has been asked to go, is gone if it is not listed."""
         unseen = rollout.phase in {Phase.CREATING, Phase.REMOVING} and rollout.tries == 0
         return unseen and accepted is not None and self._clock.now() < accepted + _LISTED_WITHIN
+
+    @staticmethod
+    def may_end(reaction: Reaction) -> bool:
+        """Whether somebody wants the end of a running rollout that has taken nothing live yet."""
+        early = reaction.phase in {Phase.CREATING, Phase.SMOKE_TEST, Phase.TRAFFIC}
+        return early and reaction.cancel is not None and reaction.state is State.RUNNING
 
     # --- towards live -------------------------------------------------------------------------------------------------
 
@@ -220,6 +229,13 @@ class Phases:
         """Until the traffic has moved: what is live is not ended for being slow."""
         since = seen.step.reaction.accepted or seen.step.reaction.changed
         return since + seen.action.timeout - self._clock.now()
+
+
+def _being_promoted(seen: _Seen) -> bool:
+    """Whether the traffic has moved, or may be moving."""
+    if seen.rollout.phase is not Phase.TRAFFIC:
+        return False
+    return seen.endpoint.share(seen.mine.name) > 0 or seen.endpoint.provisioning is not Provisioning.SUCCEEDED
 
 
 def poll_interval(age: timedelta) -> timedelta:

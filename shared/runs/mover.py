@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from shared.ports import Clock, DataFactory, Lanes, Manifests, Permits, Workspace
 from shared.reactions import State
@@ -30,7 +31,8 @@ class PipelineRuns:
         look_soon: Callable[[str], None],
     ) -> None:
         """`follow` makes sure that a look at the factory is due, before every start; `look_soon`, one at a lane."""
-        saving = RunSteps(permits=permits, factory=factory, clock=clock, steps=steps)
+        self._clock = clock
+        saving = self._steps = RunSteps(permits=permits, factory=factory, clock=clock, steps=steps)
         starting = Starting(
             lanes=lanes,
             permits=permits,
@@ -55,7 +57,11 @@ class PipelineRuns:
         runs = oldest_first(observed.get(stamp_of(step.reaction), ()))
         if step.reaction.state is State.RUNNING and len(runs) > 1:
             step = self.duplicates.keep_oldest(step, runs)
+        if step.reaction.state is State.RUNNING and step.reaction.cancel is not None:
+            step = replace(step, reaction=replace(step.reaction, next_look=self._clock.now()))  # not at its timeout
         while not step.reaction.final:
+            if step.reaction.cancel is not None and step.reaction.state is State.PENDING:
+                return self._steps.cancelled(step, "nothing was running")
             after = self._handlers[step.reaction.state](step, observed)
             if after is step:
                 break

@@ -155,6 +155,8 @@ class Starting:
                 next_look=max(intent.doubt_since + DOUBT_QUERIES[queries], now + timedelta(seconds=1)),
             )
             return self._steps.save(step, asked)
+        if step.reaction.cancel is not None:
+            return self._steps.cancelled(step, "it is unclear whether a run was started; none with our stamp was found")
         again = replace(intent, deadline=now + CALL_DEADLINE, posted=intent.posted + 1, doubt_since=None, queries=0)
         posting = step.reaction.moved_to(
             State.STARTING,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from shared import telemetry
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.ports import Clock, DataFactory, Run, RunStatus
-from shared.reactions import Job, State
+from shared.reactions import Job, Reaction, State
 from shared.runs.saving import QUERY_PADDING, RunSteps, oldest_first, stamp_of
 from shared.steps import Observed, Step, advised_wait
 
@@ -36,7 +36,9 @@ class Watching:
                 return self._steps.later(step, advised_wait(error))
         if run is not None and run.status.final:
             return self._ended(step, run)
-        return self._time_out(step) if overdue else step
+        if not overdue:
+            return step
+        return self._time_out(step) if reaction.cancel is None else self._cancel(step)
 
     def _ended(self, step: Step, run: Run) -> Step:
         step = self._with_jobs(step, run.id)
@@ -49,18 +51,36 @@ class Watching:
 
     def _time_out(self, step: Step) -> Step:
         reaction = step.reaction
-        cancelled = "cancelled"
+        try:
+            cancelled = self._cancel_run(reaction)
+        except (TargetBusy, TargetUnavailable) as error:
+            return self._steps.later(step, advised_wait(error))
         if reaction.run_id is not None:
-            try:
-                self._factory.cancel(reaction.run_id)
-            except (TargetBusy, TargetUnavailable) as error:
-                return self._steps.later(step, advised_wait(error))
-            except TargetRefused as error:
-                cancelled = f"not cancelled, the factory refused: {error}"
             step = self._with_jobs(step, reaction.run_id)
         return self._steps.end(
             step, State.TIMED_OUT, f"run {reaction.run_id} took longer than {reaction.action.timeout}: {cancelled}"
         )
+
+    def _cancel(self, step: Step) -> Step:
+        """Somebody wants its end."""
+        reaction = step.reaction
+        try:
+            how = self._cancel_run(reaction)
+        except (TargetBusy, TargetUnavailable) as error:
+            return self._steps.later(step, advised_wait(error))
+        if reaction.run_id is not None:
+            step = self._with_jobs(step, reaction.run_id)
+        return self._steps.cancelled(step, f"run {reaction.run_id} {how}")
+
+    def _cancel_run(self, reaction: Reaction) -> str:
+        """Raises TargetBusy or TargetUnavailable: not now."""
+        if reaction.run_id is None:
+            return "cancelled"
+        try:
+            self._factory.cancel(reaction.run_id)
+        except TargetRefused as error:
+            return f"not cancelled, the factory refused: {error}"
+        return "cancelled"
 
     def _with_jobs(self, step: Step, run_id: str) -> Step:
         """Adds the jobs the run started, saved with the step that follows. That waits for nothing: asked once only."""
