@@ -16,9 +16,9 @@ from shared.lanes import Head, Lane, PendingEvent, TakenEvent
 from shared.models import REACTION_TAG, Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
 from shared.notifications import Notification
 from shared.ports import (
+    Act,
     DeadLetter,
     DeadLetterPage,
-    Act,
     Due,
     FileProperties,
     LakeFile,
