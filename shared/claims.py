@@ -13,7 +13,17 @@ from shared.errors import Stale
 from shared.lanes import Claim, Head, Lane, PendingEvent, Start
 from shared.models import deployment_name
 from shared.ports import Clock, LaneChange, Lanes, Manifests, Recent
-from shared.reactions import Action, DeployAction, PipelineAction, Reaction, State, entry_of, live_mark, reaction_id
+from shared.reactions import (
+    Action,
+    DeployAction,
+    PipelineAction,
+    Reaction,
+    StartLimits,
+    State,
+    entry_of,
+    live_mark,
+    reaction_id,
+)
 from shared.rollouts.candidates import Standing
 from shared.rules import DeployModel, FileLandedTrigger, Revision, Rule, RunPipeline
 from shared.steps import Step
@@ -26,7 +36,18 @@ _COUNT: Final = "\N{SYMBOL FOR NULL}count\N{SYMBOL FOR NULL}"
 class Claims:
     """Makes reactions of what was decided to be started."""
 
-    def __init__(self, *, lanes: Lanes, recent: Recent, manifests: Manifests, clock: Clock, revision: Revision) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: Lanes,
+        recent: Recent,
+        manifests: Manifests,
+        clock: Clock,
+        revision: Revision,
+        resources: Mapping[str, int],
+    ) -> None:
+        """`resources`: how many permits there are of each named one."""
+        self._resources = resources
         self._lanes = lanes
         self._recent = recent
         self._manifests = manifests
@@ -118,6 +139,7 @@ class Claims:
     ) -> Reaction:
         url = self._manifests.url(new_id)
         action = _action(rule, decision, standing, {"manifest": url, "reaction_id": new_id})
+        action = replace(action, limits=_start_limits(rule, self._resources))
         needs_manifest = isinstance(action, PipelineAction) and action.needs_manifest
         return Reaction(
             id=new_id,
@@ -152,6 +174,17 @@ def _pipeline_action(rule: Rule, action: RunPipeline, decision: Start, known: Ma
         attempts=rule.retry.attempts,
         backoff=rule.retry.backoff,
         needs_manifest=any("manifest" in t.placeholders for t in action.with_.values()),
+    )
+
+
+def _start_limits(rule: Rule, sizes: Mapping[str, int]) -> StartLimits:
+    """What a reaction's starts have to keep to, whatever becomes of the rule."""
+    given = rule.limits
+    return StartLimits(
+        concurrency=given.concurrency,
+        resources={name: sizes[name] for name in given.resources},
+        rate=given.start_rate,
+        priority=given.priority,
     )
 
 

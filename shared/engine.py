@@ -13,11 +13,12 @@ from shared.claims import Claims, chunks, new_head
 from shared.decisions import decide
 from shared.errors import AlreadyTaken, Stale
 from shared.following import FollowedFactory
-from shared.lanes import Lane, Replace, Skip, Start, Wait
+from shared.lanes import Decision, Lane, Replace, Skip, Start, Wait
 from shared.looks import LATER, Scheduler, is_key, lane_key
 from shared.outbox import Outbox
 from shared.ports import (
     Clock,
+    Controls,
     DataFactory,
     Due,
     LaneChange,
@@ -34,6 +35,7 @@ from shared.rollouts.mover import Rollouts
 from shared.rollouts.standing import standing_of
 from shared.rules import Rule, Rules
 from shared.runs.mover import PipelineRuns
+from shared.starts import STOPPED_LOOKS, Starts
 from shared.steps import Mover, Observed, Step, Steps
 from shared.upkeep import Upkeep
 
@@ -62,6 +64,7 @@ class Engine:
         clock: Clock,
         scheduler: Scheduler,
         upkeep: Upkeep,
+        controls: Controls,
     ) -> None:
         self._rules = rules
         self._upkeep = upkeep
@@ -71,20 +74,37 @@ class Engine:
         self._clock = clock
         self._scheduler = scheduler
         self._outbox = Outbox(lanes=lanes, notifier=notifier, clock=clock)
-        self._claims = Claims(lanes=lanes, recent=recent, manifests=manifests, clock=clock, revision=rules.revision)
+        self._claims = Claims(
+            lanes=lanes,
+            recent=recent,
+            manifests=manifests,
+            clock=clock,
+            revision=rules.revision,
+            resources=rules.resources,
+        )
+        self._starts = Starts(
+            permits=permits,
+            lanes=lanes,
+            controls=controls,
+            clock=clock,
+            factory=rules.factory,
+            resources=rules.resources,
+            look_soon=self._look_soon,
+        )
+        upkeep.add("resume", self._starts.resume, regular=False)
         steps = Steps(lanes=lanes, recent=recent, clock=clock)
         self._runs = PipelineRuns(
             lanes=lanes,
-            permits=permits,
+            starts=self._starts,
             manifests=manifests,
             factory=factory,
             workspace=workspace,
             clock=clock,
             steps=steps,
             follow=self._make_sure_of_a_look,
-            look_soon=lambda lane: scheduler.bring_forward(lane_key(lane), clock.now()),
+            look_soon=self._look_soon,
         )
-        self._rollouts = Rollouts(lanes=lanes, permits=permits, workspace=workspace, clock=clock, steps=steps)
+        self._rollouts = Rollouts(starts=self._starts, workspace=workspace, clock=clock, steps=steps)
         self._movers: Mapping[type[Action], Mover] = {PipelineAction: self._runs, DeployAction: self._rollouts}
         self._followed = FollowedFactory(
             lanes=lanes,
@@ -95,6 +115,9 @@ class Engine:
             runs=self._runs,
             look_at_lane=self.look_at_lane,
         )
+
+    def _look_soon(self, lane: str) -> None:
+        self._scheduler.bring_forward(lane_key(lane), self._clock.now())
 
     def _make_sure_of_a_look(self) -> None:
         self._followed.make_sure_of_a_look()
@@ -170,6 +193,8 @@ class Engine:
         reaction = running.reaction if running is not None else None
         standing = standing_of(self._workspace, rule, lane, reaction)
         decision = decide(rule, lane, self._rules.revision, self._clock.now(), standing)
+        if isinstance(decision, Start | Replace) and rule is not None:
+            decision = self._unless_stopped(lane, rule, decision)
         if isinstance(decision, Start) and rule is not None:
             return self._start(lane, rule, decision, standing, observed)
         if isinstance(decision, Skip):
@@ -182,13 +207,19 @@ class Engine:
         due = (until, reaction.next_look if reaction is not None else None, self._outbox.empty(lane))
         return True, min((at for at in due if at is not None), default=None)
 
+    def _unless_stopped(self, lane: Lane, rule: Rule, decision: Start | Replace) -> Decision:
+        """Events gather in a lane whose rule somebody has stopped."""
+        why = self._starts.stopped(rule.name, lane.id)
+        return decision if why is None else Wait(until=self._clock.now() + STOPPED_LOOKS, reason=why)
+
     def _advance(self, step: Step, observed: Observed) -> Step:
         return self._movers[type(step.reaction.action)].advance(step, observed)
 
     def _start(
         self, lane: Lane, rule: Rule, decision: Start, standing: Standing | None, observed: Observed
     ) -> tuple[bool, datetime | None]:
-        after = self._advance(self._claims.claim(lane, rule, decision, standing), observed)
+        claimed = replace(self._claims.claim(lane, rule, decision, standing), cleared=True)
+        after = self._advance(claimed, observed)
         left = len(lane.pending) > len(decision.events)
         if after.reaction.final or left or lane.outbox:
             return False, None

@@ -87,8 +87,9 @@ class TargetBusy(RelearnError):
     code = "target-busy"
     retriable = True
 
-    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, status: int | None = None) -> None:
         self.retry_after = retry_after
+        self.status = status
         super().__init__(message)
 
 
@@ -98,12 +99,20 @@ class InDoubt(RelearnError):
     code = "in-doubt"
     retriable = True
 
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
 
 class TargetUnavailable(RelearnError):
     """A question to the target (never a start) got no usable answer; ask again later."""
 
     code = "target-unavailable"
     retriable = True
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class NotThere(RelearnError):

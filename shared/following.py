@@ -77,9 +77,16 @@ class FollowedFactory:
         if ended and not failed and not self._left(ended):
             return None
         # Where a lane could not be looked at, what was seen of its run must be seen again.
-        cursor = resource.cursor if failed else now
-        self._permits.save_head(replace(resource, cursor=cursor, looks=resource.looks + 1))
+        self._save(resource, resource.cursor if failed else now)
         return now + follow_interval(now - max(p.since for p in resource.permits))
+
+    def _save(self, seen: Resource, cursor: datetime | None) -> None:
+        """A start that was granted meanwhile has written the head; somebody else who follows has moved the cursor."""
+        head = seen
+        while (head.cursor, head.looks) == (seen.cursor, seen.looks):
+            if self._permits.save_head(replace(head, cursor=cursor, looks=seen.looks + 1)):
+                return
+            head = self._permits.read(seen.name)
 
     def _unseen(self, resource: Resource, seen: Sequence[Run]) -> list[Run]:
         """Every third look, what it did not see is fetched singly: a quiet run's last update lies far back."""
@@ -132,7 +139,7 @@ class FollowedFactory:
         saved = self._lanes.reaction(reaction)
         if saved is not None and not saved.final:
             return False
-        self._permits.release(self._runs.resource, reaction)
+        self._runs.release(reaction, saved)
         return True
 
     def _cancel_strays(self, observed: Observed, resource: Resource) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.errors import RelearnError
 from shared.models import ModelRef
-from shared.rules import Gate, Serving
+from shared.rules import Gate, Priority, Rate, Serving
 
 
 class State(StrEnum):
@@ -65,6 +65,22 @@ class IllegalTransition(RelearnError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartLimits:
+    """What a start of a rule has to keep to, fixed when the reaction is made.
+
+    Attributes:
+        concurrency: of the whole rule; None is no limit.
+        resources: of each of these a permit is held, of so many there are.
+        rate: of the rule's starts; None is no limit.
+    """
+
+    concurrency: int | None = None
+    resources: Mapping[str, int] = field(default_factory=dict)
+    rate: Rate | None = None
+    priority: Priority = Priority.NORMAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineAction:
     """The rendered `run-pipeline` of a rule, fixed when the reaction is made: a later rule change does not touch it."""
 
@@ -74,6 +90,7 @@ class PipelineAction:
     attempts: int
     backoff: timedelta
     needs_manifest: bool
+    limits: StartLimits = StartLimits()
 
     @property
     def live_endpoints(self) -> tuple[str, ...]:
@@ -116,6 +133,7 @@ class DeployAction:
     timeout: timedelta
     attempts: int
     backoff: timedelta
+    limits: StartLimits = StartLimits()
 
 
 Action = PipelineAction | DeployAction
@@ -166,6 +184,7 @@ class Intent:
         posted: how often the start has been sent under this stamp, this one included.
         doubt_since: since when it is unclear whether the target started anything; None while the call may be out.
         queries: how many looks for a run with our stamp have found none since then.
+        probe: whether this start tries out a target that has been too busy.
     """
 
     since: datetime
@@ -173,6 +192,7 @@ class Intent:
     posted: int = 1
     doubt_since: datetime | None = None
     queries: int = 0
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +243,8 @@ class Reaction:
     """The number of the superseded reaction whose events are this one's as well."""
     cancel: str | None = None
     """Who wants its end, and why."""
+    queues: tuple[str, ...] = ()
+    """The resources for which it waits its turn: it may be looked at before `next_look`, when one of them is free."""
     etag: str | None = field(default=None, compare=False)
 
     @property
@@ -252,6 +274,10 @@ class Reaction:
             raise IllegalTransition(f"reaction {self.id} is {self.state} and cannot become {state} ({reason})")
         moved = replace(self, state=state, reason=reason, changed=at, **changes)  # type: ignore[arg-type]
         return replace(moved, ended=at, next_look=None) if moved.final else moved
+
+    def waits(self, now: datetime) -> bool:
+        """Whether it is pending and its time has not come."""
+        return self.state is State.PENDING and self.next_look is not None and now < self.next_look
 
     def log_context(self) -> dict[str, object]:
         return {

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from shared import notifications, telemetry
+from shared import limits, notifications, telemetry
 from shared.errors import Stale, TargetBusy
 from shared.lanes import Head
+from shared.limits import Demand
 from shared.notifications import Notification
-from shared.ports import Clock, LaneChange, Lanes, Permits, Recent, Run, Saved
+from shared.ports import Clock, LaneChange, Lanes, Recent, Run, Saved
 from shared.reactions import Intent, Reaction, State, entry_of
+from shared.starts import Granted, Starts, TargetTrouble
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +33,14 @@ Observed = Mapping[tuple[str, str], Sequence[Run]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A lane's head and its running reaction after a step was saved."""
+    """A lane's head and its running reaction after a step was saved.
+
+    `cleared`: in this look it was asked whether somebody has stopped the rule, and nobody has.
+    """
 
     head: Head
     reaction: Reaction
+    cleared: bool = False
 
 
 class Mover(Protocol):
@@ -73,7 +79,7 @@ class Steps:
             tell=tell,
         )
         saved: Saved = self._lanes.commit(reaction.lane, change)
-        after = Step(head=saved.head or step.head, reaction=saved.reaction or reaction)
+        after = replace(step, head=saved.head or step.head, reaction=saved.reaction or reaction)
         if history:
             level = logging.ERROR if reaction.state in _ALERTS else logging.INFO
             facts = {"reason": reaction.reason, **reaction.log_context()}
@@ -91,19 +97,28 @@ class Steps:
 
 
 class HeldSteps(ABC):
-    """Steps of reactions that hold a permit, each saved before the next. None is held while waiting, or after the end.
+    """Steps of reactions whose start has to be admitted, each saved before the next.
 
-    What a reaction holds is told by each kind of action.
+    Nothing is held while one waits, or after the end. What a start needs, beside what its rule's limits say, is told by
+    each kind of action.
     """
 
-    def __init__(self, *, permits: Permits, clock: Clock, steps: Steps) -> None:
-        self._permits = permits
+    def __init__(self, *, starts: Starts, clock: Clock, steps: Steps) -> None:
+        self._starts = starts
         self._clock = clock
         self._steps = steps
 
     @abstractmethod
-    def resource_of(self, reaction: Reaction) -> str:
-        """What only so many reactions at a time may hold."""
+    def demands_of(self, reaction: Reaction) -> Sequence[Demand]:
+        """What a start of this kind needs: its target, and what only so many reactions at a time may hold."""
+
+    def admit(self, step: Step) -> tuple[Step, Granted | None]:
+        """From pending: everything the start needs is held; or it waits, saved as such, and None is granted."""
+        verdict = self._starts.admit(step.reaction, self.demands_of(step.reaction), cleared=step.cleared)
+        if isinstance(verdict, Granted):
+            return replace(step, reaction=replace(step.reaction, queues=())), verdict
+        queued = replace(step.reaction, queues=verdict.queues)
+        return self._wait(replace(step, reaction=queued), verdict.why, verdict.until), None
 
     def save(
         self, step: Step, reaction: Reaction, *, history: bool = True, tell: tuple[Notification, ...] = ()
@@ -114,12 +129,31 @@ class HeldSteps(ABC):
         """Nothing to tell; looked at again after the wait."""
         return self.save(step, replace(step.reaction, next_look=self._clock.now() + wait), history=False)
 
-    def wait(self, step: Step, why: str, wait: timedelta) -> Step:
-        """Still pending. Why is said once, however long it takes."""
+    def wait(self, step: Step, why: str, wait: timedelta, granted: Granted | None = None) -> Step:
+        """Still pending, for a time, and holding nothing. What was granted for a start that is none is given back."""
+        self._starts.refund(granted)
+        until = self._clock.now() + wait
+        waiting = replace(step, reaction=replace(step.reaction, queues=()))
+        queues = step.reaction.queues
+        after = self._wait(waiting, why, until)
+        if granted is not None or queues:
+            self._starts.release(replace(after.reaction, queues=queues), self.demands_of(after.reaction))
+        return after
+
+    def busy(self, step: Step, target: str, error: TargetTrouble, why: str, granted: Granted | None = None) -> Step:
+        """The target has started nothing and wants to be left alone: by everybody, and then this is looked at again."""
+        intent = step.reaction.intent
+        probe = intent.probe if intent is not None else granted is not None and target in granted.probes
+        until = self._starts.busy(target, step.reaction, error, probe=probe)
+        self._starts.refund(granted)
+        return self.released(self._wait(step, why, until))
+
+    def _wait(self, step: Step, why: str, until: datetime) -> Step:
+        """Why is said once, however long it takes."""
         if step.reaction.state is State.PENDING and step.reaction.reason == why:
-            return self.later(step, wait)
+            return self.save(step, replace(step.reaction, next_look=until), history=False)
         now = self._clock.now()
-        waiting = step.reaction.moved_to(State.PENDING, why, now, intent=None, rollout=None, next_look=now + wait)
+        waiting = step.reaction.moved_to(State.PENDING, why, now, intent=None, rollout=None, next_look=until)
         return self.save(step, waiting)
 
     def try_again(self, step: Step, why: str) -> Step:
@@ -135,8 +169,8 @@ class HeldSteps(ABC):
         return self.end(step, State.CANCELLED, f"cancelled by {step.reaction.cancel}; {how}")
 
     def released(self, step: Step) -> Step:
-        """The same step, and the permit let go."""
-        self._permits.release(self.resource_of(step.reaction), step.reaction.id)
+        """The same step, and what was held is let go."""
+        self._starts.release(step.reaction, self.demands_of(step.reaction))
         return step
 
 
@@ -151,10 +185,11 @@ def intent_in_time(reaction: Reaction, now: datetime) -> Intent:
     return reaction.intent
 
 
-def advised_wait(error: Exception) -> timedelta:
-    """How long to leave a target alone that is busy or cannot be asked."""
+def advised_wait(error: Exception, reaction: Reaction | None = None) -> timedelta:
+    """How long to leave a target alone that is busy or cannot be asked; by a bit longer for each reaction."""
     advised = error.retry_after if isinstance(error, TargetBusy) else None
-    return max(advised, timedelta(seconds=1)) if advised is not None else BUSY_WAIT
+    wait = max(advised, timedelta(seconds=1)) if advised is not None else BUSY_WAIT
+    return wait if reaction is None else wait * (1 + limits.jitter(reaction.id, reaction.attempt))
 
 
 def next_attempt(reaction: Reaction, why: str, now: datetime) -> Reaction | None:

@@ -105,6 +105,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         clock,
     )
     upkeep = Upkeep(scheduler=scheduler, clock=clock)
+    controls = ControlRows(tables.get_table_client("permits"))
     engine = Engine(
         rules=rules,
         lanes=lanes,
@@ -117,6 +118,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         clock=clock,
         scheduler=scheduler,
         upkeep=upkeep,
+        controls=controls,
     )
     lake = LakeFiles(settings.lake_accounts, credential)
     inline = InlineLooks(engine.look_at_lane)
@@ -131,7 +133,6 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         scheduler=scheduler,
         look_now=inline,
     )
-    controls = ControlRows(tables.get_table_client("permits"))
     queries = Queries(
         lanes=lanes,
         recent=recent,

@@ -32,6 +32,7 @@ from shared.ports import (
     Run,
     RunStatus,
     Saved,
+    Waiter,
 )
 from shared.reactions import HistoryEntry, Job, Reaction, address
 from shared.rollouts.smoke import Answer
@@ -302,34 +303,59 @@ class FakePermits:
         self.storage = storage or Storage()
         self.held: dict[str, dict[str, Permit]] = {}
         self.heads: dict[str, Resource] = {}
+        self.queues: dict[str, dict[tuple[int, datetime, str], Waiter]] = {}
 
     def read(self, resource: str) -> Resource:
         self.storage.call("read permits")
-        head = self.heads.get(resource, Resource(name=resource, permits=()))
-        return replace(head, permits=tuple(self.held.get(resource, {}).values()))
+        head = self.heads.get(resource, Resource(name=resource))
+        return replace(head, permits=tuple(self.held.get(resource, {}).values()), waiters=tuple(self._queue(resource)))
 
-    def hold(self, resource: str, permit: Permit) -> None:
+    def _queue(self, resource: str) -> list[Waiter]:
+        return [waiter for _, waiter in sorted(self.queues.get(resource, {}).items())]
+
+    def hold(self, resource: str, permit: Permit) -> bool:
         self.storage.call("hold permit")
+        if resource not in self.heads or not self.heads[resource].free:
+            return False
         self.held.setdefault(resource, {})[permit.reaction_id] = permit
+        return True
 
-    def acquire(self, resource: str, permit: Permit, limit: int) -> Sequence[Permit]:
-        self.storage.call("acquire permit")
-        others = [p for p in self.held.get(resource, {}).values() if p.reaction_id != permit.reaction_id]
-        if len(others) >= limit:
-            return others
-        self.held.setdefault(resource, {})[permit.reaction_id] = permit
-        return ()
+    def grant(self, resource: Resource, permit: Permit | None, waiter: Waiter | None = None) -> bool:
+        self.storage.call("grant permit")
+        if not self._saved(resource):
+            return False
+        if permit is not None:
+            self.held.setdefault(resource.name, {})[permit.reaction_id] = permit
+        if waiter is not None:
+            self.queues.get(resource.name, {}).pop(waiter.order, None)
+        return True
 
     def release(self, resource: str, reaction_id: str) -> None:
         self.storage.call("release permit")
         self.held.get(resource, {}).pop(reaction_id, None)
 
+    def wait(self, resource: str, waiter: Waiter) -> None:
+        self.storage.call("wait for permit")
+        self.queues.setdefault(resource, {})[waiter.order] = waiter
+
+    def leave(self, resource: str, waiter: Waiter) -> None:
+        self.storage.call("leave queue")
+        self.queues.get(resource, {}).pop(waiter.order, None)
+
+    def waiting(self, resource: str, at_once: int = 1000) -> Iterable[Waiter]:
+        self.storage.call("who waits")
+        return self._queue(resource)
+
     def save_head(self, resource: Resource) -> bool:
         self.storage.call("save resource")
+        return self._saved(resource)
+
+    def _saved(self, resource: Resource) -> bool:
         saved = self.heads.get(resource.name)
         if (saved.etag if saved is not None else None) != resource.etag:
             return False
-        self.heads[resource.name] = replace(resource, permits=(), etag=self.storage.etag())
+        etag, free = self.storage.etag(), resource.failures == 0
+        self.heads[resource.name] = replace(resource, permits=(), waiters=(), free=free, etag=etag)
         return True
 
 

@@ -98,6 +98,7 @@ class World:
             clock=self.clock,
             scheduler=self.scheduler,
             upkeep=self.upkeep,
+            controls=self.controls,
         )
         self.intake = Intake(
             rules=loaded,

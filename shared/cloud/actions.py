@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from shared.models import ModelRef
-from shared.reactions import Action, DeployAction, Phase, PipelineAction, Rollout, State
-from shared.rules import DeployModel, Gate, RunPipeline, Serving
+from shared.reactions import Action, DeployAction, Phase, PipelineAction, Rollout, StartLimits, State
+from shared.rules import DeployModel, Gate, Priority, Rate, RunPipeline, Serving
 
 
 def to_text(action: Action) -> str:
@@ -17,6 +17,7 @@ def to_text(action: Action) -> str:
         "timeout": action.timeout.total_seconds(),
         "attempts": action.attempts,
         "backoff": action.backoff.total_seconds(),
+        "limits": _of_limits(action.limits),
     }
     own = _of_deployment(action) if isinstance(action, DeployAction) else _of_pipeline(action)
     return json.dumps({**own, **common}, ensure_ascii=False)
@@ -32,7 +33,29 @@ def _common(values: dict[str, Any]) -> dict[str, Any]:
         "timeout": timedelta(seconds=values["timeout"]),
         "attempts": values["attempts"],
         "backoff": timedelta(seconds=values["backoff"]),
+        "limits": _limits(values.get("limits", {})),
     }
+
+
+def _of_limits(limits: StartLimits) -> dict[str, Any]:
+    rate = limits.rate
+    return {
+        "concurrency": limits.concurrency,
+        "resources": dict(limits.resources),
+        "rate": [rate.count, rate.per.total_seconds()] if rate is not None else None,
+        "priority": int(limits.priority),
+    }
+
+
+def _limits(values: dict[str, Any]) -> StartLimits:
+    """A reaction of the release before has none."""
+    rate = values.get("rate")
+    return StartLimits(
+        concurrency=values.get("concurrency"),
+        resources=values.get("resources", {}),
+        rate=Rate(count=rate[0], per=timedelta(seconds=rate[1])) if rate is not None else None,
+        priority=Priority(values.get("priority", Priority.NORMAL)),
+    )
 
 
 def _of_pipeline(action: PipelineAction) -> dict[str, Any]:

@@ -188,6 +188,7 @@ def reaction_row(reaction: Reaction) -> Row:
             "intentPosted": intent.posted if intent is not None else None,
             "intentDoubtSince": intent.doubt_since if intent is not None else None,
             "intentQueries": intent.queries if intent is not None else None,
+            "intentProbe": (intent.probe or None) if intent is not None else None,
             "runId": reaction.run_id,
             "acceptedAt": reaction.accepted,
             "endedAt": reaction.ended,
@@ -198,6 +199,7 @@ def reaction_row(reaction: Reaction) -> Row:
             "observe": reaction.observe or None,
             "replaces": reaction.replaces,
             "cancel": reaction.cancel and reaction.cancel[:2000],
+            "queues": " ".join(reaction.queues) or None,
         },
     )
 
@@ -226,6 +228,7 @@ def reaction(row: Mapping[str, Any]) -> Reaction:
             posted=values["intentPosted"],
             doubt_since=values.get("intentDoubtSince"),
             queries=values["intentQueries"],
+            probe=values.get("intentProbe", False),
         ),
         run_id=values.get("runId"),
         accepted=values.get("acceptedAt"),
@@ -237,6 +240,7 @@ def reaction(row: Mapping[str, Any]) -> Reaction:
         observe=values.get("observe", False),
         replaces=values.get("replaces"),
         cancel=values.get("cancel"),
+        queues=tuple(values.get("queues", "").split()),
         etag=etag(row),
     )
 

@@ -33,7 +33,7 @@ def asked(target: str, call: Callable[[], T], *, busy: frozenset[int] = _PATIENC
     except HttpResponseError as error:
         if is_refusal(error):
             no(error, busy=busy)
-        raise TargetUnavailable(f"the {target} answered {told(error)}") from error
+        raise TargetUnavailable(f"the {target} answered {told(error)}", retry_after=_retry_after(error)) from error
     except AzureError as error:
         raise TargetUnavailable(f"the {target} did not answer: {type(error).__name__}") from error
     except UNREADABLE as error:
@@ -53,7 +53,7 @@ def started(call: Callable[[], T], *, busy: frozenset[int] = frozenset({429})) -
     except HttpResponseError as error:
         if is_refusal(error) and error.status_code != 408:
             no(error, busy=busy)
-        raise InDoubt(f"the answer to the start was {told(error)}") from error
+        raise InDoubt(f"the answer to the start was {told(error)}", retry_after=_retry_after(error)) from error
     except AzureError as error:  # reset, timed out, cut off: the request may have arrived
         raise InDoubt(f"no answer to the start: {type(error).__name__}") from error
     except UNREADABLE as error:
@@ -68,7 +68,7 @@ def is_refusal(error: HttpResponseError) -> bool:
 def no(error: HttpResponseError, *, busy: frozenset[int] = _PATIENCE) -> NoReturn:
     """A clear no. Some ask for patience; every other 4xx stays a no however often it is asked."""
     if error.status_code in busy:
-        raise TargetBusy(told(error), retry_after=_retry_after(error)) from error
+        raise TargetBusy(told(error), retry_after=_retry_after(error), status=error.status_code) from error
     code = error.error.code if error.error is not None else None
     raise TargetRefused(told(error), status=error.status_code, code=code) from error
 

@@ -16,6 +16,7 @@ from shared.ports.ledger import (
     RefusedEvent,
     Resource,
     Saved,
+    Waiter,
     WakeUps,
 )
 from shared.ports.outside import (
@@ -64,6 +65,7 @@ __all__ = [
     "Run",
     "RunStatus",
     "Saved",
+    "Waiter",
     "WakeUps",
     "Workspace",
 ]

@@ -163,33 +163,85 @@ class Permit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
-    """A resource's head and its permits. `cursor`: up to when the runs of a factory have been followed."""
+class Waiter:
+    """A reaction's place in a resource's queue.
+
+    Attributes:
+        name: the reaction's id.
+        seen: when it last looked. One that is unseen for long counts no more.
+    """
 
     name: str
-    permits: tuple[Permit, ...]
+    priority: int
+    since: datetime
+    seen: datetime = field(compare=False)
+
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        return self.priority, self.since, self.name
+
+    @property
+    def lane(self) -> str:
+        return self.name.partition("-")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A resource's head, its permits and who waits for it.
+
+    Attributes:
+        waiters: in order; the first 1,000.
+        cursor: up to when the runs of a factory have been followed.
+        full_at: when the token bucket of its rate will be full again; None: it is full.
+        next_attempt: until then nobody calls a target to start anything.
+        failures: how often in a row it was too busy.
+        free: that a permit may be held without a look (`Permits.hold`).
+    """
+
+    name: str
+    permits: tuple[Permit, ...] = ()
+    waiters: tuple[Waiter, ...] = ()
     cursor: datetime | None = None
     looks: int = 0
+    full_at: datetime | None = None
+    next_attempt: datetime | None = None
+    failures: int = 0
+    free: bool = field(default=False, compare=False)
     etag: str | None = field(default=None, compare=False)
 
 
 class Permits(Protocol):
+    """Resources by name. Every method raises StorageUnavailable where storage fails."""
+
     def read(self, resource: str) -> Resource: ...
 
-    def hold(self, resource: str, permit: Permit) -> None:
-        """Idempotent: a reaction holds one permit of a resource, however often it asks."""
+    def hold(self, resource: str, permit: Permit) -> bool:
+        """Holds a permit of a resource that has no limit, in one call.
 
-    def acquire(self, resource: str, permit: Permit, limit: int) -> Sequence[Permit]:
-        """Holds a permit if that is within the limit: granted by an ETag write on the resource's head.
+        Idempotent: a reaction holds one permit of a resource, however often it asks. False where the resource has to be
+        looked at first, because it may be a target that was too busy.
+        """
 
-        Idempotent. Gives nothing where the permit is held now; else the permits of others that fill the resource.
+    def grant(self, resource: Resource, permit: Permit | None, waiter: Waiter | None = None) -> bool:
+        """Saves the resource's head, holds the permit and takes the waiter out of the queue, or does none of it.
+
+        False if the head is not as it was read: somebody else was granted something, and it has to be decided anew.
         """
 
     def release(self, resource: str, reaction_id: str) -> None:
         """Idempotent."""
 
+    def wait(self, resource: str, waiter: Waiter) -> None:
+        """Queues, or says that it still waits. Idempotent."""
+
+    def leave(self, resource: str, waiter: Waiter) -> None:
+        """Idempotent."""
+
+    def waiting(self, resource: str, at_once: int = 1000) -> Iterable[Waiter]:
+        """All who wait, in order; read `at_once` by one call."""
+
     def save_head(self, resource: Resource) -> bool:
-        """Saves cursor and looks; False if somebody else saved first."""
+        """Saves what is in the head; False if somebody else saved first."""
 
 
 class Controls(Protocol):

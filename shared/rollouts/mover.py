@@ -7,23 +7,22 @@ from dataclasses import replace
 
 from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import REACTION_TAG, Deployment, Endpoint, ModelVersion, Provisioning
-from shared.ports import Clock, Lanes, NewDeployment, Permit, Permits, Workspace
-from shared.reactions import DeployAction, Intent, Phase, Reaction, Rollout, State
+from shared.ports import Clock, NewDeployment, Workspace
+from shared.reactions import Intent, Phase, Reaction, Rollout, State
 from shared.rollouts import gate
 from shared.rollouts.phases import Phases
 from shared.rollouts.saving import PERMIT_WAIT, SHORTLY, RolloutSteps, action_of, no_endpoint, rollout_of
+from shared.starts import Granted, Starts
 from shared.steps import CALL_DEADLINE, Observed, Step, Steps, advised_wait, intent_in_time
 
 
 class Rollouts:
     """Moves one rollout on by what the clock and the workspace say, saving every step before the next."""
 
-    def __init__(self, *, lanes: Lanes, permits: Permits, workspace: Workspace, clock: Clock, steps: Steps) -> None:
-        self._lanes = lanes
-        self._permits = permits
+    def __init__(self, *, starts: Starts, workspace: Workspace, clock: Clock, steps: Steps) -> None:
         self._workspace = workspace
         self._clock = clock
-        self._steps = RolloutSteps(permits=permits, clock=clock, steps=steps)
+        self._steps = RolloutSteps(starts=starts, clock=clock, steps=steps)
         self._phases = Phases(workspace=workspace, clock=clock, steps=self._steps)
         self._handlers: Mapping[State, Callable[[Step], Step]] = {
             State.PENDING: self._begin,
@@ -35,12 +34,14 @@ class Rollouts:
         """As Mover's."""
         if self._phases.may_end(step.reaction):
             step = replace(step, reaction=replace(step.reaction, next_look=None))  # at once
+        woken = bool(step.reaction.queues)  # what it queued for may be free
         while not step.reaction.final:
             if step.reaction.cancel is not None and step.reaction.state is State.PENDING:
                 return self._steps.cancelled(step, "nothing was made")
             next_look = step.reaction.next_look
-            if next_look is not None and self._clock.now() < next_look:
+            if next_look is not None and self._clock.now() < next_look and not woken:
                 break
+            woken = False
             after = self._handlers[step.reaction.state](step)
             if after is step:
                 break
@@ -56,10 +57,10 @@ class Rollouts:
     # --- pending: may it begin? ---------------------------------------------------------------------------------------
 
     def _begin(self, step: Step) -> Step:
-        reaction, action = step.reaction, action_of(step.reaction)
-        held_by = self._acquire(reaction)
-        if held_by is not None:
-            return self._steps.wait(step, f"endpoint {action.endpoint} is held by reaction {held_by}", PERMIT_WAIT)
+        step, granted = self._steps.admit(step)
+        if granted is None:
+            return step
+        action = action_of(step.reaction)
         try:
             endpoint = self._workspace.endpoint(action.endpoint)
             candidate = self._workspace.model(action.model)
@@ -68,42 +69,24 @@ class Rollouts:
         except TargetRefused as error:
             return self._steps.end(step, State.FAILED, f"the workspace refused to tell: {error}")
         except (TargetBusy, TargetUnavailable) as error:
-            return self._steps.postpone(step, f"the workspace cannot be asked now: {error}", advised_wait(error))
+            return self._steps.postpone(step, error, "the workspace cannot be asked now", granted)
         if endpoint is None or endpoint.provisioning is Provisioning.FAILED:
             why = no_endpoint(action.endpoint) if endpoint is None else f"endpoint {endpoint.name} is in a failed state"
             return self._steps.end(step, State.FAILED, why)
         unsettled = _unsettled(endpoint)
         if unsettled is not None:
-            return self._steps.postpone(step, unsettled, PERMIT_WAIT)
-        return self._judge(step, action, endpoint, candidate, live)
-
-    def _acquire(self, reaction: Reaction) -> str | None:
-        """Who holds the endpoint, if it is not this reaction. A permit that a dead process left behind is released."""
-        resource = self._steps.resource_of(reaction)
-        permit = Permit(reaction_id=reaction.id, since=self._clock.now(), attempt=reaction.attempt)
-        while True:
-            others = self._permits.acquire(resource, permit, limit=1)
-            if not others:
-                return None
-            holder = self._lanes.reaction(others[0].reaction_id)
-            if holder is not None and not holder.final and not self._waits(holder):
-                return holder.id
-            self._permits.release(resource, others[0].reaction_id)
-
-    def _waits(self, holder: Reaction) -> bool:
-        """Whether it has been put off for long: then it holds nothing, and has only died before it could let go."""
-        soon = self._clock.now() + CALL_DEADLINE  # as far as clocks may differ
-        return holder.state is State.PENDING and holder.next_look is not None and holder.next_look > soon
+            return self._steps.wait(step, unsettled, PERMIT_WAIT, granted)
+        return self._judge(step, endpoint, candidate, live, granted)
 
     def _judge(
         self,
         step: Step,
-        action: DeployAction,
         endpoint: Endpoint,
         candidate: ModelVersion | None,
         live: ModelVersion | None,
+        granted: Granted,
     ) -> Step:
-        current = endpoint.live
+        action, current = action_of(step.reaction), endpoint.live
         if candidate is None or candidate.archived:
             return self._steps.end(step, State.REFUSED, f"{action.model} is no longer registered")
         if current is not None and current.model == action.model:
@@ -126,11 +109,11 @@ class Rollouts:
             State.STARTING,
             f"gate passed: {verdict.reason}; about to make deployment {action.deployment}",
             now,
-            intent=Intent(since=now, deadline=now + CALL_DEADLINE),
+            intent=Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes)),
             rollout=rollout,
             next_look=now + CALL_DEADLINE,
         )
-        return self._ask_for_it(self._steps.save(step, starting), endpoint)
+        return self._ask_for_it(self._steps.save(step, starting), endpoint, granted)
 
     # --- starting: the deployment is asked for ------------------------------------------------------------------------
 
@@ -163,7 +146,7 @@ class Rollouts:
         )
         return self._ask_for_it(self._steps.save(step, again), endpoint)
 
-    def _ask_for_it(self, step: Step, endpoint: Endpoint) -> Step:
+    def _ask_for_it(self, step: Step, endpoint: Endpoint, granted: Granted | None = None) -> Step:
         reaction, action = step.reaction, action_of(step.reaction)
         found = endpoint.deployment(action.deployment)
         if found is not None and found.reaction is None:
@@ -175,11 +158,14 @@ class Rollouts:
         try:
             return self._clear(step, endpoint, found) if found is not None else self._send(step)
         except TargetRefused as error:
+            self._steps.answered(reaction)
             return self._steps.end(step, State.FAILED, f"the workspace refused deployment {action.deployment}: {error}")
         except (TargetBusy, InDoubt, TargetUnavailable) as error:
             wait = advised_wait(error) if isinstance(error, TargetBusy) else SHORTLY
             if isinstance(error, TargetBusy) and intent.posted == 1:
-                return self._steps.postpone(step, f"the workspace cannot take it now: {error}", wait)
+                return self._steps.postpone(step, error, "the workspace cannot take it now", granted)
+            if isinstance(error, InDoubt):
+                self._steps.doubtful(reaction, error)
             # An earlier start may have had its effect, and be what the workspace is busy with: the endpoint stays held.
             now = self._clock.now()
             doubting = reaction.moved_to(State.STARTING, f"in doubt: {error}", now, next_look=now + wait)
@@ -218,6 +204,7 @@ class Rollouts:
         running = reaction.moved_to(
             State.RUNNING, why, now, run_id=f"{action.endpoint}/{action.deployment}", accepted=now, next_look=None
         )
+        self._steps.answered(reaction)
         return self._steps.save(step, running)
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from shared.errors import TargetBusy
+from shared.limits import Demand
 from shared.reactions import DeployAction, Phase, Reaction, Rollout, State
-from shared.steps import HeldSteps, Step
+from shared.starts import Granted, TargetTrouble
+from shared.steps import HeldSteps, Step, advised_wait
 
 PERMIT_WAIT: Final = timedelta(seconds=15)
+WORKSPACE: Final = "workspace"
+"""The target, as a resource."""
 SHORTLY: Final = timedelta(seconds=2)
 """When a small change that was asked for is looked at."""
 
@@ -17,9 +23,15 @@ SHORTLY: Final = timedelta(seconds=2)
 class RolloutSteps(HeldSteps):
     """Steps of one rollout."""
 
-    def resource_of(self, reaction: Reaction) -> str:
-        """AML does not tell upper from lower case."""
-        return f"endpoint:{action_of(reaction).endpoint.lower()}"
+    def demands_of(self, reaction: Reaction) -> Sequence[Demand]:
+        """The endpoint, which is no queue: of those who wait for it the newest has precedence. AML does not tell upper
+        from lower case.
+        """
+        endpoint = f"endpoint:{action_of(reaction).endpoint.lower()}"
+        return [
+            Demand(resource=endpoint, limit=1, every=PERMIT_WAIT),
+            Demand(resource=WORKSPACE, holds=False, target=True),
+        ]
 
     def move(self, step: Step, rollout: Rollout, why: str, wait: timedelta | None = None) -> Step:
         """On to another phase (or try), at once or after a wait."""
@@ -27,9 +39,22 @@ class RolloutSteps(HeldSteps):
         next_look = now + wait if wait is not None else None
         return self.save(step, step.reaction.moved_to(State.RUNNING, why, now, rollout=rollout, next_look=next_look))
 
-    def postpone(self, step: Step, why: str, wait: timedelta) -> Step:
-        """Waits, and holds nothing meanwhile."""
-        return self.released(self.wait(step, why, wait))
+    def postpone(self, step: Step, error: TargetTrouble, why: str, granted: Granted | None) -> Step:
+        """Waits, and holds nothing meanwhile. Where only the endpoint is busy, everybody else goes on."""
+        told = f"{why}: {error}"
+        if isinstance(error, TargetBusy) and error.status == 409:
+            return self.wait(step, told, advised_wait(error, step.reaction), granted)
+        return self.busy(step, WORKSPACE, error, told, granted)
+
+    def answered(self, reaction: Reaction) -> None:
+        """The workspace has taken a start, or refused it for good: if that was to try it out, it is well again."""
+        if reaction.intent is not None and reaction.intent.probe:
+            self._starts.recovered([WORKSPACE])
+
+    def doubtful(self, reaction: Reaction, error: TargetTrouble) -> None:
+        """A start may have been lost in a workspace that is not well: the others leave it alone."""
+        probe = reaction.intent is not None and reaction.intent.probe
+        self._starts.busy(WORKSPACE, reaction, error, probe=probe)
 
     def give_up(self, step: Step, ends: State, why: str) -> Step:
         """Towards an end that is not the one hoped for: first what was made is removed."""

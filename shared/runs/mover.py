@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from shared.ports import Clock, DataFactory, Lanes, Manifests, Permits, Workspace
+from shared.ports import Clock, DataFactory, Lanes, Manifests, Workspace
 from shared.reactions import State
 from shared.runs.duplicates import Duplicates
 from shared.runs.saving import RunSteps, oldest_first, stamp_of
 from shared.runs.starting import Starting
 from shared.runs.watching import Watching
+from shared.starts import Starts
 from shared.steps import Observed, Step, Steps
 
 
@@ -21,7 +22,7 @@ class PipelineRuns:
         self,
         *,
         lanes: Lanes,
-        permits: Permits,
+        starts: Starts,
         manifests: Manifests,
         factory: DataFactory,
         workspace: Workspace,
@@ -32,10 +33,9 @@ class PipelineRuns:
     ) -> None:
         """`follow` makes sure that a look at the factory is due, before every start; `look_soon`, one at a lane."""
         self._clock = clock
-        saving = self._steps = RunSteps(permits=permits, factory=factory, clock=clock, steps=steps)
+        saving = self._steps = RunSteps(starts=starts, factory=factory, clock=clock, steps=steps)
         starting = Starting(
             lanes=lanes,
-            permits=permits,
             manifests=manifests,
             factory=factory,
             workspace=workspace,
@@ -45,6 +45,7 @@ class PipelineRuns:
         )
         watching = Watching(factory=factory, clock=clock, steps=saving)
         self.resource = saving.resource
+        self.release = saving.release_all
         self.duplicates = Duplicates(lanes=lanes, factory=factory, clock=clock, steps=saving, look_soon=look_soon)
         self._handlers: Mapping[State, Callable[[Step, Observed], Step]] = {
             State.PENDING: starting.begin,
@@ -63,7 +64,7 @@ class PipelineRuns:
             if step.reaction.cancel is not None and step.reaction.state is State.PENDING:
                 return self._steps.cancelled(step, "nothing was running")
             after = self._handlers[step.reaction.state](step, observed)
-            if after is step:
-                break
+            if after is step or after.reaction.waits(self._clock.now()):
+                return after
             step = after
         return step

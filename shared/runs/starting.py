@@ -7,15 +7,17 @@ for a run with our stamp before the start is ever sent again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
-from shared.ports import Clock, DataFactory, Lanes, Manifests, Permit, Permits, Workspace
+from shared.models import ModelVersion
+from shared.ports import Clock, DataFactory, Lanes, Manifests, Workspace
 from shared.reactions import Intent, PipelineAction, State
 from shared.runs.saving import QUERY_PADDING, RunSteps, action_of, oldest_first, stamp_of
+from shared.starts import Granted
 from shared.steps import CALL_DEADLINE, Observed, Step, advised_wait, intent_in_time
 
 DOUBT_QUERIES: Final = tuple(timedelta(seconds=s) for s in (0, 15, 45, 120))
@@ -28,11 +30,10 @@ NOT_LIVE_WAIT: Final = timedelta(minutes=1)
 class Starting:
     """Takes a reaction from pending to running."""
 
-    def __init__(  # noqa: PLR0913 - it is handed its parts
+    def __init__(
         self,
         *,
         lanes: Lanes,
-        permits: Permits,
         manifests: Manifests,
         factory: DataFactory,
         workspace: Workspace,
@@ -41,7 +42,6 @@ class Starting:
         follow: Callable[[], None],
     ) -> None:
         self._lanes = lanes
-        self._permits = permits
         self._manifests = manifests
         self._factory = factory
         self._workspace = workspace
@@ -50,13 +50,26 @@ class Starting:
         self._follow = follow
 
     def begin(self, step: Step, _observed: Observed) -> Step:
-        """From pending: the manifest, the live model, the pipeline's parameters, and then the start."""
-        reaction, now = step.reaction, self._clock.now()
-        if reaction.next_look is not None and now < reaction.next_look:
+        """From pending: the live model, what the start needs of the resources, the manifest, the pipeline's parameters.
+
+        One that stands in a queue may have been woken before its time.
+        """
+        reaction = step.reaction
+        if reaction.waits(self._clock.now()) and not reaction.queues:
             return step
         action = action_of(reaction)
-        if action.live_endpoints:
-            return self._settle_live(step, action)
+        live = self._live_models(step, action)
+        if isinstance(live, Step):
+            return live
+        step, granted = self._steps.admit(step)
+        if granted is None:
+            return step
+        if live:
+            step = self._settle_live(step, action, live)
+        return self._start(step, action_of(step.reaction), granted)
+
+    def _start(self, step: Step, action: PipelineAction, granted: Granted) -> Step:
+        reaction = step.reaction
         if action.needs_manifest and not reaction.manifest_written:
             self._manifests.write(reaction, self._lanes.events_of(reaction.id))
             reaction = replace(reaction, manifest_written=True)
@@ -66,7 +79,7 @@ class Starting:
         except TargetRefused as error:
             return self._steps.end(step, State.FAILED, f"pipeline {action.pipeline}: {error}")
         except (TargetBusy, TargetUnavailable) as error:
-            return self._steps.postpone(step, error)
+            return self._steps.postpone(step, error, granted)
         undeclared = sorted({"reaction_id", "attempt", *action.parameters} - declared)
         if undeclared:
             return self._steps.end(
@@ -75,9 +88,9 @@ class Starting:
                 f"pipeline {action.pipeline} does not declare the parameter(s) {', '.join(undeclared)}: "
                 "not started, because ADF would refuse them and a run without the stamp cannot be recognised",
             )
-        self._permits.hold(self._steps.resource, Permit(reaction_id=reaction.id, since=now, attempt=reaction.attempt))
         self._follow()
-        intent = Intent(since=now, deadline=now + CALL_DEADLINE)
+        now = self._clock.now()
+        intent = Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes))
         starting = reaction.moved_to(
             State.STARTING,
             f"attempt {reaction.attempt}: about to start pipeline {action.pipeline}",
@@ -85,26 +98,30 @@ class Starting:
             intent=intent,
             next_look=intent.deadline,
         )
-        return self._post(self._steps.save(step, starting))
+        return self._post(self._steps.save(step, starting), granted)
 
-    def _settle_live(self, step: Step, action: PipelineAction) -> Step:
-        """Which model is live is asked until one is, and from then on fixed in the reaction, whatever the attempt."""
-        reaction, now = step.reaction, self._clock.now()
+    def _live_models(self, step: Step, action: PipelineAction) -> Mapping[str, ModelVersion] | Step:
+        """By endpoint, what the parameters are still to name; or the step, saved, if that cannot be told now."""
         try:
             found = {name: self._workspace.live_model(name) for name in action.live_endpoints}
         except TargetRefused as error:
             return self._steps.end(step, State.FAILED, f"the live model cannot be asked for: {error}")
         except (TargetBusy, TargetUnavailable) as error:
-            return self._steps.wait(step, f"the live model cannot be asked for: {error}", advised_wait(error))
+            wait = advised_wait(error, step.reaction)
+            return self._steps.wait(step, f"the live model cannot be asked for: {error}", wait)
         missing = [name for name, model in found.items() if model is None]
         if missing:
             return self._steps.wait(step, f"no model is live on endpoint {', '.join(missing)} yet", NOT_LIVE_WAIT)
-        live = {name: model for name, model in found.items() if model is not None}
+        return {name: model for name, model in found.items() if model is not None}
+
+    def _settle_live(self, step: Step, action: PipelineAction, live: Mapping[str, ModelVersion]) -> Step:
+        """Which model is live when the first attempt starts is fixed in the reaction, whatever the attempt."""
         told = ", ".join(f"{model.ref} is live on {name}" for name, model in live.items())
         settled = action.with_live({name: model.asset for name, model in live.items()})
-        return self._steps.save(step, reaction.moved_to(State.PENDING, told, now, action=settled, next_look=None))
+        now = self._clock.now()
+        return self._steps.save(step, step.reaction.moved_to(State.PENDING, told, now, action=settled, next_look=None))
 
-    def _post(self, step: Step) -> Step:
+    def _post(self, step: Step, granted: Granted | None = None) -> Step:
         reaction = step.reaction
         action = action_of(reaction)
         intent_in_time(reaction, self._clock.now())
@@ -112,10 +129,12 @@ class Starting:
         try:
             run_id = self._factory.create_run(action.pipeline, {**action.parameters, **stamp})
         except TargetRefused as error:
+            self._steps.answered(reaction)
             return self._steps.end(step, State.FAILED, f"the factory refused the start of {action.pipeline}: {error}")
         except TargetBusy as error:
-            return self._steps.postpone(step, error)
+            return self._steps.postpone(step, error, granted)
         except InDoubt as error:
+            self._steps.doubtful(reaction, error)
             return self._doubt(step, str(error))
         return self._accepted(step, run_id, f"run {run_id} started", since=self._clock.now())
 
@@ -157,7 +176,13 @@ class Starting:
             return self._steps.save(step, asked)
         if step.reaction.cancel is not None:
             return self._steps.cancelled(step, "it is unclear whether a run was started; none with our stamp was found")
-        again = replace(intent, deadline=now + CALL_DEADLINE, posted=intent.posted + 1, doubt_since=None, queries=0)
+        until, probe = self._steps.may_post()
+        if until is not None:
+            waiting = "no run with our stamp was found, and the factory takes no starts now"
+            return self._steps.save(step, step.reaction.moved_to(State.STARTING, waiting, now, next_look=until))
+        again = replace(
+            intent, deadline=now + CALL_DEADLINE, posted=intent.posted + 1, doubt_since=None, queries=0, probe=probe
+        )
         posting = step.reaction.moved_to(
             State.STARTING,
             f"no run with our stamp was found: sending the start again ({again.posted}), same stamp",
@@ -171,7 +196,11 @@ class Starting:
         now = self._clock.now()
         intent = step.reaction.intent or Intent(since=now, deadline=now)
         doubting = step.reaction.moved_to(
-            State.STARTING, f"in doubt: {why}", now, intent=replace(intent, doubt_since=now, queries=0), next_look=now
+            State.STARTING,
+            f"in doubt: {why}",
+            now,
+            intent=replace(intent, doubt_since=now, queries=0, probe=False),
+            next_look=now,
         )
         return self._steps.save(step, doubting)
 
@@ -184,4 +213,5 @@ class Starting:
             accepted=since,
             next_look=since + step.reaction.action.timeout,
         )
+        self._steps.answered(step.reaction)
         return self._steps.save(step, running)

@@ -24,7 +24,7 @@ from shared.events import Reason, Refused, event_key
 from shared.lanes import Claim, Head, PendingEvent, SkipReason, TakenEvent, lane_id
 from shared.models import ModelRef
 from shared.notifications import Kind, Notification
-from shared.ports import LaneChange, Permit
+from shared.ports import LaneChange, Permit, Waiter
 from shared.reactions import (
     DeployAction,
     HistoryEntry,
@@ -447,43 +447,94 @@ def test_what_is_due_before_a_time_is_found_over_all_partitions(ledger: Ledger) 
 # --- permits ----------------------------------------------------------------------------------------------------------
 
 
+def permit(n: int, attempt: int = 1) -> Permit:
+    return Permit(reaction_id=reaction_id(LANE, n), since=T0, attempt=attempt)
+
+
+def waiter(n: int, priority: int = 2, seconds: int = 0) -> Waiter:
+    since = T0 + timedelta(seconds=seconds, microseconds=1)
+    return Waiter(name=reaction_id(LANE, n), priority=priority, since=since, seen=T0)
+
+
 def test_a_permit_is_held_once_and_released_once(ledger: Ledger) -> None:
+    for resource in ("factory:f", "factory:g"):
+        assert ledger.permits.hold(resource, permit(1)) is False, "nobody has looked at it yet"
+        assert ledger.permits.save_head(ledger.permits.read(resource))
     for _ in range(2):
-        ledger.permits.hold("factory:f", Permit(reaction_id="r-1", since=T0, attempt=2))
-    ledger.permits.hold("factory:f", Permit(reaction_id="r-2", since=T0))
-    ledger.permits.hold("factory:g", Permit(reaction_id="r-3", since=T0))
+        assert ledger.permits.hold("factory:f", permit(1, attempt=2))
+    assert ledger.permits.hold("factory:f", permit(2))
+    assert ledger.permits.hold("factory:g", permit(3))
     held = {(p.reaction_id, p.attempt) for p in ledger.permits.read("factory:f").permits}
-    assert held == {("r-1", 2), ("r-2", 1)}
+    assert held == {(reaction_id(LANE, 1), 2), (reaction_id(LANE, 2), 1)}
     for _ in range(2):
-        ledger.permits.release("factory:f", "r-1")
-    assert [p.reaction_id for p in ledger.permits.read("factory:f").permits] == ["r-2"]
+        ledger.permits.release("factory:f", reaction_id(LANE, 1))
+    assert ledger.permits.read("factory:f").permits == (permit(2),)
 
 
-def test_a_resource_with_one_permit_has_one_holder(ledger: Ledger) -> None:
-    first, second = (Permit(reaction_id=reaction_id(LANE, n), since=T0) for n in (1, 2))
-    assert ledger.permits.acquire("endpoint:ep1", first, 1) == ()
-    assert ledger.permits.acquire("endpoint:ep1", first, 1) == ()
-    assert [p.reaction_id for p in ledger.permits.acquire("endpoint:ep1", second, 1)] == [first.reaction_id]
-    assert ledger.permits.acquire("endpoint:ep1", second, 2) == ()
-    ledger.permits.release("endpoint:ep1", first.reaction_id)
-    ledger.permits.release("endpoint:ep1", second.reaction_id)
-    assert ledger.permits.acquire("endpoint:ep1", second, 1) == ()
-    assert [p.reaction_id for p in ledger.permits.read("endpoint:ep1").permits] == [second.reaction_id]
+def test_what_is_left_alone_is_not_held_without_a_look(ledger: Ledger) -> None:
+    assert ledger.permits.save_head(ledger.permits.read("factory:f"))
+    seen = ledger.permits.read("factory:f")
+    assert ledger.permits.save_head(replace(seen, failures=1, next_attempt=T0))
+    assert ledger.permits.hold("factory:f", permit(1)) is False
+    assert ledger.permits.read("factory:f").permits == ()
+    seen = ledger.permits.read("factory:f")
+    assert (seen.failures, seen.next_attempt, seen.free) == (1, T0, False)
+    assert ledger.permits.grant(replace(seen, failures=0, next_attempt=None), permit(1))
+    assert ledger.permits.hold("factory:f", permit(2))
+    assert len(ledger.permits.read("factory:f").permits) == 2
+
+
+def test_a_grant_is_made_on_the_head_as_it_was_read_or_not_at_all(ledger: Ledger) -> None:
+    seen = ledger.permits.read("rule:score")
+    assert ledger.permits.grant(replace(seen, full_at=T0 + timedelta(minutes=1)), permit(1)) is True
+    assert ledger.permits.grant(replace(seen, full_at=T0 + timedelta(minutes=9)), permit(2)) is False
+    again = ledger.permits.read("rule:score")
+    assert (again.permits, again.full_at) == ((permit(1),), T0 + timedelta(minutes=1))
+    assert ledger.permits.grant(replace(again, full_at=T0 + timedelta(minutes=2)), None) is True
+    last = ledger.permits.read("rule:score")
+    assert (last.permits, last.full_at) == ((permit(1),), T0 + timedelta(minutes=2))
+
+
+def test_who_waits_is_in_order_and_leaves_with_the_grant(ledger: Ledger) -> None:
+    late, early, urgent = waiter(1, seconds=9), waiter(2), waiter(3, priority=1, seconds=99)
+    for each in (late, early, urgent, late):
+        ledger.permits.wait("resource:spark/pool", each)
+    ledger.permits.wait("resource:other", waiter(4))
+    assert list(ledger.permits.waiting("resource:spark/pool")) == [urgent, early, late]
+    assert next(iter(ledger.permits.waiting("resource:spark/pool", 1))) == urgent
+    seen = ledger.permits.read("resource:spark/pool")
+    assert [(w.name, w.seen) for w in seen.waiters] == [(w.name, T0) for w in (urgent, early, late)]
+    assert ledger.permits.grant(seen, permit(3), urgent)
+    for _ in range(2):
+        ledger.permits.leave("resource:spark/pool", early)
+    assert ledger.permits.read("resource:spark/pool").waiters == (late,)
+    assert ledger.permits.grant(ledger.permits.read("resource:spark/pool"), permit(2), early), "it queues no more"
+
+
+def test_who_waits_is_seen_when_it_last_looked(ledger: Ledger) -> None:
+    ledger.permits.wait("rule:score", waiter(1))
+    ledger.permits.wait("rule:score", replace(waiter(1), seen=T0 + timedelta(minutes=3)))
+    assert [w.seen for w in ledger.permits.waiting("rule:score")] == [T0 + timedelta(minutes=3)]
 
 
 @pytest.mark.cloud
 @pytest.mark.parametrize("ledger", ["azurite"], indirect=True)
 def test_of_many_who_want_it_at_once_as_many_hold_it_as_may(ledger: Ledger) -> None:
-    barrier = Barrier(8)
+    barrier = Barrier(6)
 
-    def acquire(n: int) -> bool:
+    def ask(n: int) -> bool:
         barrier.wait()
-        return not ledger.permits.acquire("endpoint:ep1", Permit(reaction_id=reaction_id(LANE, n), since=T0), 3)
+        while True:
+            seen = ledger.permits.read("resource:spark")
+            if len(seen.permits) >= 3:
+                return False
+            if ledger.permits.grant(seen, permit(n)):
+                return True
 
-    with ThreadPoolExecutor(8) as pool:
-        granted = list(pool.map(acquire, range(1, 9)))
-    assert sum(granted) == 3
-    assert len(ledger.permits.read("endpoint:ep1").permits) == 3
+    with ThreadPoolExecutor(6) as pool:
+        granted = list(pool.map(ask, range(1, 7)))
+    assert granted.count(True) == 3
+    assert len(ledger.permits.read("resource:spark").permits) == 3
 
 
 def test_of_two_followers_one_saves_the_cursor(ledger: Ledger) -> None:

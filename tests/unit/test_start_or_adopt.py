@@ -169,7 +169,9 @@ def test_a_busy_target_delays_by_what_it_advises_and_costs_no_attempt() -> None:
     world.factory.on_start = on_start
     world.deliver(landed("in/b1/a.csv"))
     [waiting] = world.reactions()
-    assert (str(waiting.state), waiting.next_look, waiting.attempt) == ("pending", T0 + timedelta(seconds=77), 1)
+    assert (str(waiting.state), waiting.attempt) == ("pending", 1)
+    assert waiting.next_look is not None
+    assert timedelta(seconds=77) <= waiting.next_look - T0 < timedelta(seconds=77 * 1.2)
     assert world.permits.held["factory:adf"] == {}
     ended_once(world)
     assert world.reactions()[0].attempt == 1
