@@ -769,6 +769,10 @@ def lose(accept: Callable[[], str]) -> str:
     raise InDoubt("the connection was reset")
 
 
+def busy(accept: Callable[[], str]) -> str:
+    raise TargetBusy("429 TooManyRequests", retry_after=timedelta(seconds=40), status=429)
+
+
 def landed(
     path: str,
     *,

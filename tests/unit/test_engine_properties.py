@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shared.ports import RunStatus
-from tests.fakes import accept_then_lose, landed, lose
+from tests.fakes import accept_then_lose, busy, landed, lose
 from tests.world import RULES, World
 
 COLLECT = st.sampled_from(
@@ -23,9 +23,18 @@ COLLECT = st.sampled_from(
     ]
 )
 LIMITS = st.sampled_from(
-    ["{while-running: coalesce}", "{while-running: skip}", "{cooldown: 10m}", "{cooldown: 10m, while-running: skip}"]
+    [
+        "{while-running: coalesce}",
+        "{while-running: skip}",
+        "{cooldown: 10m}",
+        "{cooldown: 10m, while-running: skip}",
+        "{concurrency: 1}",
+        "{concurrency: 1, resources: [pool], start-rate: 4/h}",
+        "{resources: [pool], start-rate: unlimited}",
+    ]
 )
-BATCHES = st.sampled_from(["b1", "b2"])
+HOLDING = {"starting", "running"}
+BATCHES = st.sampled_from(["b1", "b2", "b3"])
 FILES = st.integers(0, 5)
 VERSIONS = st.integers(1, 3)
 
@@ -36,6 +45,8 @@ class Deliveries(RuleBasedStateMachine):
     @initialize(collect=COLLECT, limits=LIMITS, attempts=st.integers(1, 2))
     def start(self, collect: str, limits: str, attempts: int) -> None:
         rules = RULES.replace('{by: "{batch}"}', collect)
+        self.limits = limits
+        rules = "resources: {pool: 1}\n" + rules if "pool" in limits else rules
         rules += f"    limits: {limits}\n    timeout: 3h\n"
         rules += f"    retry: {{attempts: {attempts}, backoff: 1m}}\n" if attempts > 1 else ""
         self.world = World(rules=rules)
@@ -52,9 +63,9 @@ class Deliveries(RuleBasedStateMachine):
     def next_call_breaks(self, calls: int, die: bool) -> None:
         self.world.break_call(calls, die=die)
 
-    @rule(kind=st.sampled_from(["lose", "accept and lose", "well"]))
+    @rule(kind=st.sampled_from(["lose", "accept and lose", "busy", "well"]))
     def the_factory_answers(self, kind: str) -> None:
-        handlers = {"lose": lose, "accept and lose": accept_then_lose, "well": lambda accept: accept()}
+        handlers = {"lose": lose, "accept and lose": accept_then_lose, "busy": busy, "well": lambda accept: accept()}
         self.world.factory.on_start = handlers[kind]
 
     @rule(seconds=st.sampled_from([1, 20, 45, 130, 700, 4000]))
@@ -78,6 +89,11 @@ class Deliveries(RuleBasedStateMachine):
     def a_lane_runs_one_reaction_at_most(self) -> None:
         for partition in self.world.lanes.partitions.values():
             assert sum(not r.final for r in partition.reactions.values()) <= 1
+
+    @invariant()
+    def no_limit_is_exceeded(self) -> None:
+        if "concurrency" in self.limits or "pool" in self.limits:
+            assert sum(str(r.state) in HOLDING for r in self.world.reactions()) <= 1
 
     @invariant()
     def no_event_is_in_two_places(self) -> None:
@@ -122,6 +138,10 @@ class Deliveries(RuleBasedStateMachine):
             took = [t for p in partitions for t in p.taken.values() if t.reaction == reaction.seq]
             assert sum(t.pending.key == reaction.key for t in took) == reaction.events
         assert world.permits.held.get("factory:adf", {}) == {}
+        # What a dead process left behind is found by whoever wants it next: nobody does.
+        final = {reaction.id for reaction in world.reactions() if reaction.final}
+        assert all(held.keys() <= final for held in world.permits.held.values())
+        assert all(waiter.name in final for queue in world.permits.queues.values() for waiter in queue.values())
         assert world.factory.running == []
         succeeded = [r for r in world.reactions() if str(r.state) == "succeeded"]
         stamps = Counter(s.run.stamp for s in world.factory.started if s.run.status is RunStatus.SUCCEEDED)
