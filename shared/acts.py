@@ -75,7 +75,7 @@ class Acts:
 
 
 def line(reaction: Reaction, request: Request, did: str, clock: Clock) -> HistoryEntry:
-    """The history line that says who had what done to a reaction; it is there once for each request."""
+    """The history line that says who had what done to a reaction; added twice, it is there once for each request."""
     return HistoryEntry(
         at=clock.now(),
         what=OPERATOR,

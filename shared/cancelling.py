@@ -36,7 +36,7 @@ class Cancelling:
             if reaction.cancel is not None:
                 return self._told(reaction, f"wanted already by {reaction.cancel}")
             wanted = replace(reaction, cancel=str(request))
-            entry = acts.line(reaction, request, "cancelled", self._clock)
+            entry = replace(acts.line(reaction, request, "cancelled", self._clock), key=None)  # in its time's place
             try:
                 self._lanes.commit(reaction.lane, LaneChange(reaction=wanted, history=(entry,)))
             except Stale:

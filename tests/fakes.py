@@ -508,6 +508,8 @@ class FakeFactory:
         self.started: list[StartedRun] = []
         self._numbers = itertools.count(1)
         self.cancelled: list[str] = []
+        self.on_cancel: list[Exception] = []
+        """What the next cancellations raise."""
         self.on_start: Callable[[Callable[[], str]], str] = lambda accept: accept()
         self.jobs: dict[str, tuple[Job, ...]] = {}
         self.on_jobs: Callable[[], None] = lambda: None
@@ -565,6 +567,8 @@ class FakeFactory:
 
     def cancel(self, run_id: str) -> None:
         self.storage.call("cancel run")
+        if self.on_cancel:
+            raise self.on_cancel.pop(0)
         if all(started.run.id != run_id for started in self.started):
             raise TargetRefused(f"404 run {run_id} was not found", status=404)
         self.cancelled.append(run_id)

@@ -1,0 +1,214 @@
+"""What each command asks of the app, and how its answer is shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from relearn import tables
+from relearn.arguments import request_id
+from relearn.client import Answer, CallFailed, Client
+
+
+class NothingDone(Exception):
+    """The command ends without having had anything done; the message says why."""
+
+
+def run(client: Client, asked: argparse.Namespace) -> None:
+    """Does what the arguments say.
+
+    Raises:
+        CallFailed: the app did not do it.
+        NothingDone: there was nothing to do, or nobody confirmed it.
+    """
+    _COMMANDS[asked.command](client, asked)
+
+
+def _shown(asked: argparse.Namespace, answer: Answer, show: Callable[[Answer], None]) -> None:
+    if asked.json:
+        print(json.dumps(answer, indent=2))
+    else:
+        show(answer)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _status(client: Client, asked: argparse.Namespace) -> None:
+    health = client.health()
+    if health.get("status") != "ok":
+        _shown(asked, health, lambda told: tables.show(told["problems"], ("where", "line", "message")))
+        raise NothingDone("the app's configuration is wrong: nothing is decided until it is mended")
+    _shown(asked, {**health, **client.get("controls")}, _show_status)
+
+
+def _show_status(told: Answer) -> None:
+    tables.facts({name: told[name] for name in ("status", "rules", "revision", "all_starts") if name in told})
+    _show_controls(told)
+
+
+def _show_controls(told: Answer) -> None:
+    stopped = told.get("all_starts")
+    if stopped:
+        print(f"all starts are stopped by {stopped['by']} since {tables.cell(stopped['at'])}: {stopped['reason']}")
+    tables.show(told["paused"], ("rule", "by", "at", "reason"), none="no rule is paused")
+
+
+def _reactions(client: Client, asked: argparse.Namespace) -> None:
+    answer = client.get("reactions", days=asked.days, rule=asked.rule, state=asked.state, top=asked.top)
+    _shown(asked, answer, _show_reactions)
+
+
+def _show_reactions(told: Answer) -> None:
+    columns = ("id", "rule", "key", "state", "created", "event_count", "reason")
+    tables.show(told["reactions"], columns, none="no reactions")
+    counts = told["refused"]["counts"]
+    if counts:
+        print(f"\nrefused events: {tables.cell(counts)}")
+
+
+def _show(client: Client, asked: argparse.Namespace) -> None:
+    _shown(asked, client.get(f"reactions/{quote(asked.id, safe='')}"), _show_reaction)
+
+
+def _show_reaction(told: Answer) -> None:
+    names = ("id", "rule", "key", "state", "reason", "created", "ended", "event_count", "cancel", "manifest")
+    tables.facts({name: told[name] for name in names})
+    print()
+    tables.show(told["history"], ("at", "what", "attempt", "reason"))
+    print()
+    events = [{**event, "what": event.get("path") or event.get("subject")} for event in told["events"]]
+    tables.show(events, ("key", "accepted", "what", "replay"), none="no events")
+    if told["events_left_out"]:
+        print(f"and {told['events_left_out']} more; --json has the manifest's address")
+
+
+def _model(client: Client, asked: argparse.Namespace) -> None:
+    found = client.get(f"models/{quote(asked.name, safe='')}/{quote(asked.version, safe='')}")
+    _shown(asked, found, tables.facts)
+
+
+def _explain(client: Client, asked: argparse.Namespace) -> None:
+    if asked.what == "-":
+        answer = client.post_text("explain", sys.stdin.read())
+    elif asked.what.endswith(".json") and Path(asked.what).is_file():
+        answer = client.post_text("explain", Path(asked.what).read_text(encoding="utf-8"))
+    else:
+        answer = client.get("explain", path=asked.what, account=asked.account)
+    _shown(asked, answer, _show_explained)
+
+
+def _show_explained(told: Answer) -> None:
+    tables.facts({name: value for name, value in told.items() if name != "rules"})
+    for rule in told["rules"]:
+        print(f"\nrule {rule['rule']}: " + ("matches" if rule["matches"] else f"no - {rule['why_not']}"))
+        if rule["matches"]:
+            tables.facts({f"  {name}": value for name, value in rule.items() if name not in ("rule", "matches")})
+
+
+def _acts(client: Client, asked: argparse.Namespace) -> None:
+    columns = ("at", "by", "what", "reason")
+    _shown(asked, client.get("acts", days=asked.days), lambda told: tables.show(told["acts"], columns))
+
+
+# --- changing ---------------------------------------------------------------------------------------------------------
+
+
+def _change(client: Client, asked: argparse.Namespace, route: str, **more: object) -> Answer:
+    return client.post(route, {"reason": asked.reason, "request": request_id(asked.request), **more})
+
+
+def _cancel(client: Client, asked: argparse.Namespace) -> None:
+    _shown(asked, _change(client, asked, f"reactions/{quote(asked.id, safe='')}/cancel"), tables.facts)
+
+
+def _control(client: Client, asked: argparse.Namespace) -> None:
+    what: dict[str, object] = {"all": True} if asked.all else {"rule": asked.rule}
+    _shown(asked, _change(client, asked, f"controls/{asked.command}", **what), _show_controls)
+
+
+def _replay(client: Client, asked: argparse.Namespace) -> None:
+    one_event = asked.lane is not None and asked.event is not None
+    half = (asked.lane is None) != (asked.event is None)
+    if half or sum((asked.id is not None, one_event, asked.since is not None)) != 1:
+        raise CallFailed("replay what? A reaction's id, --lane and --event, or --since", "see --help", 2)
+    if asked.id is not None:
+        _shown(asked, _change(client, asked, f"reactions/{quote(asked.id, safe='')}/replay"), tables.facts)
+    elif one_event:
+        route = f"lanes/{quote(asked.lane, safe='')}/events/{quote(asked.event, safe='')}/replay"
+        _shown(asked, _change(client, asked, route), tables.facts)
+    else:
+        _replay_many(client, asked)
+
+
+def _replay_many(client: Client, asked: argparse.Namespace) -> None:
+    """Counted first; then, if that is confirmed, page by page under one request id."""
+    until: datetime = asked.until or datetime.now(UTC)
+    wanted: dict[str, object] = {"since": asked.since.isoformat(), "until": until.isoformat()}
+    wanted |= {name: value for name, value in (("rule", asked.rule), ("state", asked.state)) if value is not None}
+    counted = _summed(_pages(client, "replays", {**wanted, "dry_run": True}, "counting"))
+    if asked.dry_run or not counted["reactions"]:
+        _shown(asked, counted, tables.facts)
+        return
+    if not asked.yes:
+        _confirm(f"replay {counted['events']} event(s) of {counted['reactions']} reaction(s)?")
+    request = request_id(asked.request)
+    _say(f"request {request}: should this be interrupted, repeat it with --request, and it goes on")
+    done = _pages(client, "replays", {**wanted, "reason": asked.reason, "request": request}, "replaying")
+    _shown(asked, _summed(done), tables.facts)
+
+
+def _pages(client: Client, route: str, body: Mapping[str, object], doing: str) -> Iterator[Answer]:
+    """Each page's answer names where the next begins."""
+    after: str | None = None
+    total = 0
+    while True:
+        page = client.post(route, {**body, "after": after} if after else body)
+        total += int(page.get("events", 0))
+        yield page
+        after = page.get("next")
+        if after is None:
+            return
+        _say(f"{doing}: {total} event(s) so far, at {after}")
+
+
+def _summed(pages: Iterator[Answer]) -> Answer:
+    numbers: Counter[str] = Counter()
+    left: Counter[str] = Counter()
+    for page in pages:
+        numbers.update({name: value for name, value in page.items() if type(value) is int})
+        left.update(page.get("left_out") or {})
+    return {**{name: numbers[name] for name in ("reactions", "events", "new")}, "left_out": dict(left)}
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise NothingDone(f"{question} Nobody is there to say so: add --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise NothingDone("nothing was done")
+
+
+def _say(text: str) -> None:
+    """Beside the answer, which may be read by a program."""
+    print(text, file=sys.stderr, flush=True)
+
+
+_COMMANDS: Final[Mapping[str, Callable[[Client, argparse.Namespace], Any]]] = {
+    "status": _status,
+    "reactions": _reactions,
+    "show": _show,
+    "model": _model,
+    "explain": _explain,
+    "acts": _acts,
+    "cancel": _cancel,
+    "pause": _control,
+    "resume": _control,
+    "replay": _replay,
+}
