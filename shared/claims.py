@@ -71,7 +71,8 @@ class Claims:
             return self._close_claim(lane.id, head, reaction, decision.events, now, opening=True)
         first = decision.events[: change.capacity()]
         room = rule.collect.max_events
-        claim = Claim(seq=seq, room=None if room is None else room - len(first))
+        until = max(event.accepted for event in decision.events)
+        claim = Claim(seq=seq, room=None if room is None else room - len(first), until=until)
         opened_reaction = replace(reaction, events=len(first))
         opened = replace(
             change,
@@ -88,8 +89,9 @@ class Claims:
     def go_on(self, lane: Lane, head: Head, claim: Claim, reaction: Reaction) -> Step:
         """Moves the rest of a batch that one transaction does not hold. Whoever looks at the lane goes on with it."""
         now = self._clock.now()
-        # What came after the batch was decided on is for the next decision, which may be to skip it.
-        of_batch = [e for e in lane.pending if head.claimed is None or e.accepted <= head.claimed]
+        # What came after the batch is for the next decision, which may be to skip it.
+        until = claim.until or head.claimed
+        of_batch = [e for e in lane.pending if until is None or e.accepted <= until]
         pending = sorted(of_batch, key=lambda e: (e.accepted, e.id))[: claim.room]
         *parts, last = chunks(pending, LaneChange(head=head, reaction=reaction).capacity())
         for part in parts:

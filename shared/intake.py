@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared import events, telemetry
@@ -15,10 +16,12 @@ from shared.looks import Scheduler, lane_key
 from shared.models import REACTION_TAG, ModelRef
 from shared.ports import Clock, Due, Lake, Lanes, Recent
 from shared.reactions import MODEL_REGISTERED, HistoryEntry
-from shared.rules import Match, Rule, Rules
+from shared.rules import Collect, Match, Rule, Rules
 
 logger = logging.getLogger(__name__)
 
+GATHERED_LOOK: Final = timedelta(minutes=4)
+"""Within this time a lane is looked at that gathers until a time of the day. Shorter than a sweep: it has a wake-up."""
 _ATTEMPT: Final = re.compile(r"[1-9][0-9]{0,3}")
 
 LookNow = Callable[[str, Due], bool]
@@ -123,8 +126,9 @@ class Intake:
         telemetry.record(logger, "event_accepted" if new else "event_known", facts)
         # A known event needs its look as well: the first delivery may have died before it made sure of one.
         key = lane_key(lane)
-        if rule.collect.quiet is not None:
-            self._scheduler.wake_at(key, now + rule.collect.quiet)
+        closes = _closes(rule.collect, now)
+        if closes is not None:
+            self._scheduler.wake_at(key, closes)
             return new
         due = self._scheduler.set_due(key, now)
         if not self._look_now(lane, due):
@@ -149,6 +153,17 @@ class Intake:
             key=key,
         )
         self._lanes.add_history(trained_by, entry)
+
+
+def _closes(collect: Collect, now: datetime) -> datetime | None:
+    """When a batch is looked at that an event joins now; None: at once.
+
+    One that is gathered for long is looked at within minutes all the same: then one look serves a burst, and it alone
+    has to move the lane's due row.
+    """
+    if collect.until is not None:
+        return min(collect.until.next_after(now), now + GATHERED_LOOK)
+    return now + collect.quiet if collect.quiet is not None else None
 
 
 def _unmatched(event: Event) -> Refused:

@@ -17,6 +17,7 @@ class SkipReason(StrEnum):
     RULE_CHANGED = "rule-changed"
     TOO_OLD = "too-old"
     WHILE_RUNNING = "while-running"
+    COOLDOWN = "cooldown"
     INCOMPLETE = "incomplete"
     BELOW_TIMES = "below-times"
     ALREADY_LIVE = "already-live"
@@ -28,11 +29,14 @@ class SkipReason(StrEnum):
 class Claim:
     """A batch of more events than one transaction holds is being moved into reaction `seq`; anyone may go on.
 
-    `room` is how many more events it may take; None is no limit.
+    Attributes:
+        room: how many more events it may take; None is no limit.
+        until: none of those accepted later; None (of an earlier release): than when it was claimed.
     """
 
     seq: int
     room: int | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

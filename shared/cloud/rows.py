@@ -139,6 +139,7 @@ def head_row(lane: str, head: Head) -> Row:
             "running": head.running,
             "claimSeq": head.claim.seq if head.claim is not None else None,
             "claimRoom": head.claim.room if head.claim is not None else None,
+            "claimUntil": head.claim.until if head.claim is not None else None,
             "claimed": head.claimed,
             "ended": head.ended,
             "inherits": head.inherits,
@@ -155,7 +156,9 @@ def head(row: Mapping[str, Any]) -> Head:
         revision=Revision.from_text(values["revision"]),
         seq=values["seq"],
         running=values.get("running"),
-        claim=None if claim_seq is None else Claim(seq=claim_seq, room=values.get("claimRoom")),
+        claim=None
+        if claim_seq is None
+        else Claim(seq=claim_seq, room=values.get("claimRoom"), until=values.get("claimUntil")),
         claimed=values.get("claimed"),
         ended=values.get("ended"),
         inherits=values.get("inherits"),

@@ -9,7 +9,7 @@ from shared.decisions import collecting
 from shared.lanes import Decision, Head, Lane, PendingEvent, Skip, SkipReason, Start, Wait
 from shared.rollouts import candidates
 from shared.rollouts.candidates import Standing
-from shared.rules import DeployModel, Revision, Rule, WhileRunning
+from shared.rules import DeployModel, DuringCooldown, Revision, Rule, WhileRunning
 
 IDENTITY_RETENTION: Final = timedelta(days=30)
 OLDER_RULES_WAIT: Final = timedelta(minutes=1)
@@ -34,7 +34,7 @@ def decide(
         return Wait(until=None, reason="no pending events")
     if isinstance(rule.action, DeployModel):
         return _deploy(rule, rule.action, lane, standing, now)
-    return _busy(rule, lane, now) or collecting.decide(rule, lane.pending, now)
+    return _busy(rule, lane, now) or collecting.decide(rule, lane.pending, now, _rested(rule, lane.head))
 
 
 def _busy(rule: Rule, lane: Lane, now: datetime) -> Wait | None:
@@ -43,9 +43,17 @@ def _busy(rule: Rule, lane: Lane, now: datetime) -> Wait | None:
         return Wait(until=None, reason=f"reaction {head.running} of this lane is running")
     if any(e.replay is not None for e in lane.pending):
         return None  # somebody wants it now, and has said why
-    if head is not None and head.ended is not None and now < head.ended + rule.limits.cooldown:
-        return Wait(until=head.ended + rule.limits.cooldown, reason=f"cooldown of {rule.limits.cooldown}")
-    return None
+    rested = _rested(rule, head)
+    return (
+        Wait(until=rested, reason=f"cooldown of {rule.limits.cooldown}")
+        if rested is not None and now < rested
+        else None
+    )
+
+
+def _rested(rule: Rule, head: Head | None) -> datetime | None:
+    """From when on the lane may start something again; None where it has started nothing yet, or may not."""
+    return head.ended + rule.limits.cooldown if head is not None and head.ended is not None else None
 
 
 def _deploy(rule: Rule, action: DeployModel, lane: Lane, standing: Standing | None, now: datetime) -> Decision:
@@ -72,6 +80,7 @@ def _skip(rule: Rule | None, lane: Lane) -> Skip | None:
         (SkipReason.TOO_OLD, tuple(e for e in lane.pending if _too_old(e))),
         (SkipReason.RULE_CHANGED, tuple(e for e in lane.pending if not _still_matches(rule, e))),
         (SkipReason.WHILE_RUNNING, tuple(e for e in lane.pending if _came_while_running(rule, lane.head, e))),
+        (SkipReason.COOLDOWN, tuple(e for e in lane.pending if _came_in_cooldown(rule, lane.head, e))),
     )
     return next((Skip(events=events, reason=reason) for reason, events in judged if events), None)
 
@@ -90,3 +99,9 @@ def _came_while_running(rule: Rule, head: Head | None, event: PendingEvent) -> b
     if rule.limits.while_running is not WhileRunning.SKIP or head is None or head.claimed is None or event.replay:
         return False
     return event.accepted >= head.claimed and (head.ended is None or event.accepted < head.ended)
+
+
+def _came_in_cooldown(rule: Rule, head: Head | None, event: PendingEvent) -> bool:
+    if rule.limits.during_cooldown is not DuringCooldown.SKIP or head is None or head.ended is None or event.replay:
+        return False
+    return head.ended <= event.accepted < head.ended + rule.limits.cooldown
