@@ -1,0 +1,118 @@
+"""A target that is full, throttles or is not well: it is left alone, nothing fails, nothing is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.faults import Status
+from tests.scenarios.stage import Stage
+
+pytestmark = pytest.mark.cloud
+
+COPIES = pytest.mark.parametrize("copies", [1, 2], ids=["once", "delivered_twice"])
+LANES = 4
+
+
+def fault(stage: Stage, action: Any, times: int | None) -> None:
+    path = f"*/factories/{stage.factory_name}/pipelines/*/createrun"
+    stage.cloud.data_factory.faults.add(method="POST", path=path, action=action, times=times)
+
+
+def land(stage: Stage, copies: int) -> None:
+    for n in range(LANES):
+        event = stage.land(f"in/b{n}/a.csv")
+        for _ in range(copies):
+            stage.deliver(event)
+
+
+def until_settled(stage: Stage, looks: int = 80) -> list[datetime]:
+    """When, by the app's clock, the factory was called to start something, from the first look on."""
+    times: list[datetime] = []
+    known = len(stage.posts())
+    for _ in range(looks):
+        if stage.all_final():
+            return times
+        assert stage.next_look()
+        times += [stage.clock.now()] * (len(stage.posts()) - known)
+        known = len(stage.posts())
+    raise AssertionError(f"not settled: {stage.reactions()}")
+
+
+def all_went_well(stage: Stage) -> None:
+    assert [(r["state"], r["attempt"]) for r in stage.reactions()] == [("succeeded", 1)] * LANES
+    assert len(stage.starts()) == LANES
+
+
+@COPIES
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        pytest.param(Status(429, headers={"Retry-After": "7"}), 7, id="429 with Retry-After"),
+        pytest.param(Status(429), 30, id="429"),
+    ],
+)
+def test_a_throttling_factory_is_called_once_until_its_time_is_over(
+    stage: Stage, answer: Status, seconds: int, copies: int
+) -> None:
+    fault(stage, answer, times=1)
+    before = stage.clock.now()
+    land(stage, copies)
+    assert len(stage.posts()) == 1, "the other lanes do not call"
+    assert stage.states() == ["pending"] * LANES
+    times = until_settled(stage)
+    assert timedelta(seconds=seconds) <= times[0] - before < timedelta(seconds=seconds * 1.2)
+    all_went_well(stage)
+
+
+@COPIES
+def test_a_full_queue_delays_and_fails_nothing(stage: Stage, copies: int) -> None:
+    stage.factory.queue_full(times=2)
+    land(stage, copies)
+    until_settled(stage)
+    all_went_well(stage)
+    assert len(stage.posts()) == LANES + 2
+
+
+@COPIES
+def test_a_factory_that_is_down_is_tried_by_one_start_after_longer_and_longer_waits(stage: Stage, copies: int) -> None:
+    fault(stage, Status(503), times=3)
+    before = stage.clock.now()
+    land(stage, copies)
+    assert len(stage.posts()) == 1
+    times = until_settled(stage)
+    all_went_well(stage)
+    assert len(stage.posts()) == LANES + 3, "three that came to nothing, and one for each lane"
+    waits = [(times[0] - before).total_seconds(), (times[1] - times[0]).total_seconds()]
+    for wait, plain in zip(waits, (30, 60), strict=True):
+        assert plain <= wait < plain * 1.2 + 1
+
+
+@COPIES
+def test_a_factory_that_cannot_be_asked_about_a_pipeline_is_left_alone_too(stage: Stage, copies: int) -> None:
+    path = f"*/factories/{stage.factory_name}/pipelines/score"
+    stage.cloud.data_factory.faults.add(method="GET", path=path, action=Status(503), times=1)
+    land(stage, copies)
+    assert stage.posts() == []
+    ours = f"/factories/{stage.factory_name}/pipelines/score"
+    fired = stage.cloud.data_factory.faults.fired
+    assert len([each for each in fired if each.path.lower().endswith(ours)]) == 1
+    until_settled(stage)
+    all_went_well(stage)
+
+
+@COPIES
+def test_what_is_known_of_a_busy_factory_outlives_the_process(stage_with: Callable[..., Stage], copies: int) -> None:
+    stage = stage_with()
+    fault(stage, Status(429, headers={"Retry-After": "60"}), times=1)
+    stage.deliver(stage.land("in/first/a.csv"))
+    stage.restart()
+    event = stage.land("in/second/a.csv")
+    for _ in range(copies):
+        stage.deliver(event)
+    assert len(stage.posts()) == 1
+    until_settled(stage)
+    assert stage.states() == ["succeeded"] * 2
