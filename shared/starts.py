@@ -93,14 +93,16 @@ class Starts:
             own: what this kind of action needs, beside what its rule says.
             cleared: the controls have been asked a moment ago.
         """
-        me = self._place(reaction)
+        me, demands = self._place(reaction), self._demands(reaction, own)
         why = None if cleared else self.stopped(reaction.rule, reaction.lane)
-        verdict = self._try(reaction, self._demands(reaction, own), me) if why is None else _stopped(why, me.seen)
-        queues = verdict.queues if isinstance(verdict, Blocked) else ()
-        for resource in queues:
-            if resource != CONTROLS:
+        verdict = self._try(reaction, demands, me) if why is None else _stopped(why, me.seen)
+        if isinstance(verdict, Granted):
+            kept = {demand.resource for demand in demands}  # its place went with the grant
+        else:
+            kept = set(verdict.queues)
+            for resource in kept - {CONTROLS}:
                 self._permits.wait(resource, me)
-        self._leave(me, [resource for resource in reaction.queues if resource not in queues])
+        self._leave(me, [resource for resource in reaction.queues if resource not in kept])
         return verdict
 
     def _place(self, reaction: Reaction) -> Waiter:

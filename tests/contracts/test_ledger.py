@@ -34,12 +34,13 @@ from shared.reactions import (
     PipelineAction,
     Reaction,
     Rollout,
+    StartLimits,
     State,
     entry_of,
     live_mark,
     reaction_id,
 )
-from shared.rules import Gate, Revision, Serving
+from shared.rules import Gate, Priority, Rate, Revision, Serving
 from shared.settings import from_environment
 from tests.fakes import T0, FakeControls, FakeDueTable, FakeLanes, FakePermits, FakeRecent, breached, landed, registered
 
@@ -258,7 +259,7 @@ def test_skipped_events_keep_their_reason(ledger: Ledger) -> None:
 
 
 def test_a_reaction_comes_back_as_it_was_saved(ledger: Ledger) -> None:
-    intent = Intent(since=T0, deadline=T0 + timedelta(seconds=30), posted=2, doubt_since=T0, queries=3)
+    intent = Intent(since=T0, deadline=T0 + timedelta(seconds=30), posted=2, doubt_since=T0, queries=3, probe=True)
     full = reaction(
         1,
         state=State.STARTING,
@@ -270,12 +271,33 @@ def test_a_reaction_comes_back_as_it_was_saved(ledger: Ledger) -> None:
         ended=T0,
         manifest_url="https://x/y.json",
         manifest_written=True,
+        queues=("resource:spark", "rule:score"),
     )
     ledger.lanes.commit(LANE, LaneChange(reaction=full))
     assert ledger.lanes.reaction(full.id) == full
     assert ledger.lanes.reaction(reaction_id(LANE, 2)) is None
     for foreign in ("no-such-reaction", "2026/11/22-1", f"{LANE}-{'9' * 400}", f"{LANE}-0", f"{LANE}-²", "' or true-1"):
         assert ledger.lanes.reaction(foreign) is None
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        StartLimits(),
+        StartLimits(
+            concurrency=4,
+            resources={"spark": 2, "disk": 1},
+            rate=Rate(count=60, per=timedelta(hours=1)),
+            priority=Priority.HIGH,
+        ),
+    ],
+)
+def test_what_its_starts_keep_to_comes_back_as_it_was_saved(ledger: Ledger, limits: StartLimits) -> None:
+    made = reaction()
+    ledger.lanes.commit(LANE, LaneChange(reaction=replace(made, action=replace(made.action, limits=limits))))
+    found = ledger.lanes.reaction(made.id)
+    assert found.action.limits == limits
+    assert found.queues == ()
 
 
 def test_the_jobs_of_a_reaction_come_back_as_they_were_saved(ledger: Ledger) -> None:
@@ -544,6 +566,30 @@ def test_of_two_followers_one_saves_the_cursor(ledger: Ledger) -> None:
     again = ledger.permits.read("factory:f")
     assert (again.cursor, again.looks) == (T0, 1)
     assert ledger.permits.save_head(replace(again, looks=2)) is True
+
+
+@pytest.mark.cloud
+def test_resources_of_the_release_before_are_read_and_go_on(cloud: Any, app_account: Any, credential: Any) -> None:
+    """Its rows as it wrote them; and what it needs of every row it may find."""
+    settings = from_environment(cloud.app_settings(app_account.name))
+    with storage.tables(settings.storage, credential) as tables:
+        table = tables.get_table_client("permits")
+        head = {"PartitionKey": "factory:f", "RowKey": "h", "cursor": T0, "looks": 3, "rowSchema": 1}
+        held = {"PartitionKey": "factory:f", "RowKey": f"p!{permit(1).reaction_id}", "since": T0, "attempt": 2}
+        table.create_entity(head)
+        table.create_entity({**held, "rowSchema": 1})
+        permits = PermitTable(table)
+        found = permits.read("factory:f")
+        assert (found.permits, found.cursor, found.looks) == ((permit(1, attempt=2),), T0, 3)
+        assert (found.full_at, found.next_attempt, found.failures, found.waiters) == (None, None, 0, ())
+        assert permits.hold("factory:f", permit(2)) is False
+        assert permits.grant(found, permit(2))
+        assert permits.hold("factory:f", permit(3))
+        permits.wait("factory:f", waiter(4))
+        again = permits.read("factory:f")
+        assert (len(again.permits), again.cursor, again.looks, again.waiters) == (3, T0, 3, (waiter(4),))
+        for row in table.query_entities("PartitionKey eq 'factory:f'"):
+            assert {"looks"} <= row.keys() if row["RowKey"] == "h" else {"since", "attempt"} <= row.keys()
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------

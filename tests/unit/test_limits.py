@@ -153,11 +153,17 @@ def test_a_rate_that_was_raised_is_not_waited_for_by_the_old_one() -> None:
     assert limits.next_token(Rate(count=60, per=timedelta(hours=1)), T0 + timedelta(days=7), T0) <= T0 + MINUTE
 
 
-@given(rate=RATES, steps=st.lists(st.integers(0, 40_000_000), max_size=60))
+@given(rate=RATES)
+def test_a_token_never_comes_sooner_than_the_rate_says(rate: Rate) -> None:
+    assert limits.interval(rate) * rate.count >= rate.per
+    assert (limits.interval(rate) - timedelta(microseconds=1)) * rate.count < rate.per
+
+
+@given(rate=RATES, steps=st.lists(st.integers(0, 60), max_size=60))
 def test_no_window_has_more_starts_than_the_rate_and_a_full_bucket(rate: Rate, steps: list[int]) -> None:
     now, full_at, starts = T0, None, []
     for step in steps:
-        now += timedelta(microseconds=step) if rate.per < SECOND else timedelta(microseconds=step * 10)
+        now += rate.per * step / 100
         if limits.tokens(rate, full_at, now) > 0:
             full_at = limits.charged(rate, full_at, now)
             starts.append(now)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 from shared.cloud import rows
-from shared.reactions import HistoryEntry, Job, Phase, PipelineAction, Reaction, Rollout, State
+from shared.reactions import HistoryEntry, Job, Phase, PipelineAction, Reaction, Rollout, StartLimits, State
 from tests.fakes import T0
 
 PROPERTY = 32 * 1024
@@ -41,6 +42,15 @@ def test_a_row_written_before_there_were_jobs_reads_fine() -> None:
     row = rows.reaction_row(reaction())
     assert "jobs" not in row
     assert rows.reaction(row).jobs == ()
+
+
+def test_an_action_written_before_there_were_limits_has_none() -> None:
+    row = rows.reaction_row(reaction())
+    row["action"] = json.dumps({name: value for name, value in json.loads(row["action"]).items() if name != "limits"})
+    del row["rowSchema"]
+    found = rows.reaction(row)
+    assert found.action.limits == StartLimits()
+    assert (found.action.limits.rate, found.queues) == (None, ())
 
 
 def test_more_jobs_than_a_property_holds_are_cut_to_the_last_ones() -> None:

@@ -12,7 +12,8 @@ import pytest
 from shared import limits
 from shared.controls import Pause
 from shared.errors import InDoubt, TargetBusy
-from shared.ports import Permit, RunStatus
+from shared.ports import Permit, Resource, RunStatus
+from shared.reactions import State
 from tests.fakes import T0, busy, landed
 from tests.world import DECLARED, RULES, Died, World
 
@@ -185,11 +186,13 @@ def test_a_permit_of_a_reaction_that_has_ended_is_freed_by_whoever_wants_it(reso
 def test_a_place_in_the_queue_that_was_left_behind_is_forgotten() -> None:
     world = limited("{concurrency: 1}")
     land(world, "b1", "b2", "b3")
-    [_, second, third] = world.reactions()
+    second = world.reactions()[1]
     world.lanes.partitions.pop(second.lane)  # it is gone, and its place is not
     del world.due.rows[f"lane:{second.lane}"]
     play_until(world, lambda: started(world) == ["b1", "b3"], ends=True)
-    assert all(waiter.name != second.id for waiter in world.permits.queues["rule:score"].values()), third
+    world.factory.end_all()
+    world.settle()
+    assert world.permits.queues["rule:score"] == {}
 
 
 def play_until(world: World, done: Callable[[], bool], *, ends: bool = False, looks: int = 200) -> None:
@@ -486,3 +489,68 @@ def test_many_lanes_are_woken_some_at_a_time() -> None:
     resume(world, None)
     assert started(world) == []
     play_until(world, lambda: len(started(world)) == 450, looks=600)
+
+
+def test_a_stop_that_is_over_before_it_is_noted_who_waits_holds_up_nobody() -> None:
+    world = World()
+    world.controls.pause(None, STOP)
+
+    def over(_number: int, what: str) -> None:
+        if what == "wait for a resume":
+            world.controls.pauses.clear()
+
+    world.storage.before_call = over
+    land(world, "b1")
+    assert started(world) == ["b1"]
+
+
+# --- races ------------------------------------------------------------------------------------------------------------
+
+
+def quicker(world: World, resource: str, *holders: str) -> None:
+    """Just before the next grant of the resource, others are granted theirs."""
+    left = iter([holders])
+
+    def before_call(_number: int, what: str) -> None:
+        if what == "grant permit" and world.permits.held.get("resource:pool") and (names := next(left, None)):
+            head = world.permits.heads.get(resource, Resource(name=resource))
+            world.permits.heads[resource] = replace(head, etag=world.storage.etag())
+            permits = {name: Permit(reaction_id=name, since=world.clock.now()) for name in names}
+            world.permits.held.setdefault(resource, {}).update(permits)
+
+    world.storage.before_call = before_call
+
+
+def test_a_start_that_is_granted_while_the_factory_is_followed_does_not_lose_the_followers_place() -> None:
+    world = World(rules="factory: {concurrency: 5}\n" + RULES)
+    land(world, "b1")
+    world.clock.advance(10 * SECOND)
+    before = world.permits.heads["factory:adf"].looks
+    once = iter([None])
+
+    def granted_meanwhile(_number: int, what: str) -> None:
+        if what == "save resource" and next(once, True) is None:
+            head = world.permits.heads["factory:adf"]
+            world.permits.heads["factory:adf"] = replace(head, etag=world.storage.etag())
+
+    world.storage.before_call = granted_meanwhile
+    world.engine.look("factory:adf")
+    head = world.permits.heads["factory:adf"]
+    assert (head.looks, head.cursor) == (before + 1, world.clock.now())
+
+
+def test_who_loses_a_race_gives_back_what_it_took() -> None:
+    rules = "factory: {start-rate: 2/m}\nresources: {pool: 2}\n"
+    world = limited("{concurrency: 1, resources: [pool]}", head=rules)
+    land(world, "b1")
+    world.factory.end_all()
+    world.settle()
+    paid = world.permits.heads["factory:adf"].full_at
+    world.clock.advance(10 * SECOND)
+    other = "f" * 24 + "-1"
+    world.lanes._of(other[:24]).reactions[1] = replace(world.reactions()[0], id=other, state=State.RUNNING)
+    quicker(world, "rule:score", other)
+    land(world, "b2")
+    assert world.states().count("pending") == 1
+    assert world.permits.held["resource:pool"] == world.permits.held["factory:adf"] == {}
+    assert world.permits.heads["factory:adf"].full_at == paid
