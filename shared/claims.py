@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from shared import telemetry
 from shared.errors import Stale
@@ -14,10 +14,14 @@ from shared.lanes import Claim, Head, Lane, PendingEvent, Start
 from shared.models import deployment_name
 from shared.ports import Clock, LaneChange, Lanes, Manifests, Recent
 from shared.reactions import (
+    TEXT,
     Action,
     DeployAction,
+    JobAction,
+    NotifyAction,
     PipelineAction,
     Reaction,
+    RenderedAction,
     StartLimits,
     State,
     entry_of,
@@ -25,7 +29,7 @@ from shared.reactions import (
     reaction_id,
 )
 from shared.rollouts.candidates import Standing
-from shared.rules import DeployModel, FileLandedTrigger, Revision, Rule, RunPipeline
+from shared.rules import DeployModel, FileLandedTrigger, Notify, Revision, Rule, RunJob, RunPipeline
 from shared.steps import Step
 
 logger = logging.getLogger(__name__)
@@ -142,7 +146,7 @@ class Claims:
         url = self._manifests.url(new_id)
         action = _action(rule, decision, standing, {"manifest": url, "reaction_id": new_id})
         action = replace(action, limits=_start_limits(rule, self._resources))
-        needs_manifest = isinstance(action, PipelineAction) and action.needs_manifest
+        needs_manifest = isinstance(action, RenderedAction) and action.needs_manifest
         return Reaction(
             id=new_id,
             rule=rule.name,
@@ -161,22 +165,30 @@ class Claims:
 def _action(rule: Rule, decision: Start, standing: Standing | None, known: Mapping[str, str]) -> Action:
     if isinstance(rule.action, DeployModel):
         return _deploy_action(rule, rule.action, decision, standing)
-    if isinstance(rule.action, RunPipeline):
-        return _pipeline_action(rule, rule.action, decision, known)
-    raise NotImplementedError(f"rule {rule.name}: {rule.action.kind}")
+    return _rendered_action(rule, rule.action, decision, known)
 
 
-def _pipeline_action(rule: Rule, action: RunPipeline, decision: Start, known: Mapping[str, str]) -> PipelineAction:
-    live = {f"live:{name}": live_mark(name) for template in action.with_.values() for name in template.live}
+def _rendered_action(
+    rule: Rule, action: RunPipeline | RunJob | Notify, decision: Start, known: Mapping[str, str]
+) -> PipelineAction | JobAction | NotifyAction:
+    templates = {TEXT: action.text} if isinstance(action, Notify) else action.with_
+    live = {f"live:{name}": live_mark(name) for template in templates.values() for name in template.live}
     values = {**_captures(rule, decision.events), **known, **live, "count": _COUNT}
-    return PipelineAction(
-        pipeline=action.pipeline,
-        parameters={name: template.render(values) for name, template in action.with_.items()},
-        timeout=rule.timeout,
-        attempts=rule.retry.attempts,
-        backoff=rule.retry.backoff,
-        needs_manifest=any("manifest" in t.placeholders for t in action.with_.values()),
-    )
+    rendered: dict[str, Any] = {
+        "parameters": {name: template.render(values) for name, template in templates.items()},
+        "timeout": rule.timeout,
+        "attempts": rule.retry.attempts,
+        "backoff": rule.retry.backoff,
+        "needs_manifest": any("manifest" in template.placeholders for template in templates.values()),
+    }
+    match action:
+        case RunPipeline():
+            return PipelineAction(pipeline=action.pipeline, **rendered)
+        case RunJob():
+            experiment = action.experiment or rule.name
+            return JobAction(component=action.component, compute=action.compute, experiment=experiment, **rendered)
+        case Notify():
+            return NotifyAction(**rendered)
 
 
 def _start_limits(rule: Rule, sizes: Mapping[str, int]) -> StartLimits:
@@ -221,7 +233,7 @@ def _deploy_action(rule: Rule, action: DeployModel, decision: Start, standing: S
 
 
 def _counted(action: Action, count: int) -> Action:
-    if not isinstance(action, PipelineAction):
+    if not isinstance(action, RenderedAction):
         return action
     return replace(action, parameters={k: v.replace(_COUNT, str(count)) for k, v in action.parameters.items()})
 

@@ -13,8 +13,10 @@ from shared.claims import Claims, chunks, new_head
 from shared.decisions import decide
 from shared.errors import AlreadyTaken, Stale
 from shared.following import FollowedFactory
+from shared.jobs.mover import WorkspaceJobs
 from shared.lanes import Decision, Lane, Replace, Skip, Start, Wait
 from shared.looks import LATER, Scheduler, is_key, lane_key
+from shared.notices import Notices
 from shared.outbox import Outbox
 from shared.ports import (
     Clock,
@@ -29,7 +31,7 @@ from shared.ports import (
     Recent,
     Workspace,
 )
-from shared.reactions import Action, DeployAction, PipelineAction, Reaction, reaction_id
+from shared.reactions import Action, DeployAction, JobAction, NotifyAction, PipelineAction, Reaction, reaction_id
 from shared.rollouts.candidates import Standing
 from shared.rollouts.mover import Rollouts
 from shared.rollouts.standing import standing_of
@@ -105,7 +107,22 @@ class Engine:
             look_soon=self._look_soon,
         )
         self._rollouts = Rollouts(starts=self._starts, workspace=workspace, clock=clock, steps=steps)
-        self._movers: Mapping[type[Action], Mover] = {PipelineAction: self._runs, DeployAction: self._rollouts}
+        self._movers: Mapping[type[Action], Mover] = {
+            PipelineAction: self._runs,
+            JobAction: WorkspaceJobs(
+                lanes=lanes, starts=self._starts, manifests=manifests, workspace=workspace, clock=clock, steps=steps
+            ),
+            DeployAction: self._rollouts,
+            NotifyAction: Notices(
+                lanes=lanes,
+                starts=self._starts,
+                manifests=manifests,
+                workspace=workspace,
+                clock=clock,
+                steps=steps,
+                topic=notifier is not None,
+            ),
+        }
         self._followed = FollowedFactory(
             lanes=lanes,
             permits=permits,

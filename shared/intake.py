@@ -13,7 +13,7 @@ from shared import events, telemetry
 from shared.events import Event, FileLanded, ModelRegistered, Reason, Refused
 from shared.lanes import PendingEvent, lane_id
 from shared.looks import Scheduler, lane_key
-from shared.models import REACTION_TAG, ModelRef
+from shared.models import ATTEMPT_TAG, REACTION_TAG, ModelRef
 from shared.ports import Clock, Due, Lake, Lanes, Recent
 from shared.reactions import MODEL_REGISTERED, HistoryEntry
 from shared.rules import Collect, Match, Rule, Rules
@@ -148,7 +148,7 @@ class Intake:
             at=model.time,
             what=MODEL_REGISTERED,
             reason=f"its run registered model {ref}",
-            attempt=int(attempt) if _ATTEMPT.fullmatch(attempt := model.tags.get("relearn_attempt", "")) else 1,
+            attempt=int(attempt) if _ATTEMPT.fullmatch(attempt := model.tags.get(ATTEMPT_TAG, "")) else 1,
             run_id=f"{model.source}/models/{model.name}/versions/{model.version}",
             key=key,
         )

@@ -8,7 +8,15 @@ from typing import Final
 from shared.events import DriftDetected, Event, FileLanded, ModelRegistered
 from shared.lanes import TakenEvent
 from shared.models import REACTION_TAG, ModelRef, ModelVersion
-from shared.reactions import MODEL_REGISTERED, DeployAction, HistoryEntry, Reaction, address
+from shared.reactions import (
+    MODEL_REGISTERED,
+    DeployAction,
+    HistoryEntry,
+    JobAction,
+    PipelineAction,
+    Reaction,
+    address,
+)
 
 EVENTS_SHOWN: Final = 1000
 _DATA_TAGS: Final = ("baseline", "target")
@@ -36,9 +44,14 @@ def of_reaction(reaction: Reaction, events: Sequence[TakenEvent], history: Itera
             "deployment": {"endpoint": action.endpoint, "deployment": action.deployment},
         }
     stamp = {"reaction_id": reaction.id, "attempt": str(reaction.attempt)}
+    ran: Json = {}
+    if isinstance(action, PipelineAction):
+        ran = {"pipeline_run": {"pipeline": action.pipeline, "run_id": reaction.run_id, "stamp": stamp}}
+    elif isinstance(action, JobAction):
+        ran = {"job": {"component": action.component, "name": reaction.run_id, "stamp": stamp}}
     return {
         **common,
-        "pipeline_run": {"pipeline": action.pipeline, "run_id": reaction.run_id, "stamp": stamp},
+        **ran,
         "jobs": jobs(reaction),
         "models_used": _models(action.parameters.values()),
         "models_registered": _models(e.run_id or "" for e in history if e.what == MODEL_REGISTERED),

@@ -11,7 +11,11 @@ from enum import StrEnum
 from typing import Final
 
 REACTION_TAG: Final = "relearn_reaction"
-"""On a deployment: the rollout that made it. On a model: the reaction whose run registered it."""
+"""On a deployment: the rollout that made it. On a job: the reaction that started it. On a model: the reaction whose run
+registered it."""
+
+ATTEMPT_TAG: Final = "relearn_attempt"
+"""Beside it: which of the reaction's attempts."""
 
 _VERSION: Final = re.compile(r"(?:azureml:)?.*/models/(?P<name>[^/]+)/versions/(?P<version>[^/]+)", re.IGNORECASE)
 _SHORT: Final = re.compile(r"azureml:(?P<name>[^:/]+):(?P<version>[^:/]+)")

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from shared.reactions import DeployAction, Reaction, State
+from shared.reactions import Action, DeployAction, JobAction, NotifyAction, PipelineAction, Reaction, State
 
 
 class Kind(StrEnum):
@@ -19,7 +19,11 @@ class Kind(StrEnum):
     ROLLED_BACK = "Relearn.ModelRolledBack"
     MODEL_PROMOTED = "Relearn.ModelPromoted"
     DUPLICATE_START = "Relearn.DuplicateStart"
+    NOTICE = "Relearn.Notice"
+    """What a rule's `notify` tells."""
 
+
+_LONGEST_TEXT: Final = 8000
 
 _OF_STATE: Final = {
     State.FAILED: Kind.REACTION_FAILED,
@@ -42,6 +46,9 @@ class Notification:
 
 def of_end(reaction: Reaction) -> tuple[Notification, ...]:
     """What a reaction's final state is told with: at most one notification."""
+    action = reaction.action
+    if isinstance(action, NotifyAction) and reaction.state is State.SUCCEEDED:
+        return (_of(Kind.NOTICE, reaction, reaction.changed, {"text": action.text[:_LONGEST_TEXT]}),)
     kind = _OF_STATE.get(reaction.state)
     return () if kind is None else (_of(kind, reaction, reaction.changed, {}),)
 
@@ -55,17 +62,6 @@ def of_duplicate(reaction: Reaction, run_id: str, at: datetime) -> tuple[Notific
 
 
 def _of(kind: Kind, reaction: Reaction, at: datetime, more: Mapping[str, str], suffix: str = "") -> Notification:
-    action = reaction.action
-    subject_of = (
-        {
-            "endpoint": action.endpoint,
-            "model": action.model.name,
-            "version": action.model.version,
-            "deployment": action.deployment,
-        }
-        if isinstance(action, DeployAction)
-        else {"pipeline": action.pipeline}
-    )
     parts = (reaction.id, kind.rpartition(".")[2], str(reaction.attempt), suffix)
     return Notification(
         id="-".join(part for part in parts if part),
@@ -79,7 +75,24 @@ def _of(kind: Kind, reaction: Reaction, at: datetime, more: Mapping[str, str], s
             "state": str(reaction.state),
             "reason": reaction.reason[:2000],
             **({"run": reaction.run_id} if reaction.run_id else {}),
-            **subject_of,
+            **_subject_of(reaction.action),
             **more,
         },
     )
+
+
+def _subject_of(action: Action) -> dict[str, str]:
+    match action:
+        case DeployAction():
+            return {
+                "endpoint": action.endpoint,
+                "model": action.model.name,
+                "version": action.model.version,
+                "deployment": action.deployment,
+            }
+        case PipelineAction():
+            return {"pipeline": action.pipeline}
+        case JobAction():
+            return {"component": action.component}
+        case NotifyAction():
+            return {}

@@ -13,7 +13,16 @@ from shared.lanes import PendingEvent, TakenEvent, lane_id
 from shared.lineage import EVENTS_SHOWN, Json
 from shared.models import REACTION_TAG, ModelRef
 from shared.ports import Act, Lanes, Recent, Workspace
-from shared.reactions import Action, DeployAction, HistoryEntry, Reaction, State, reaction_id
+from shared.reactions import (
+    Action,
+    DeployAction,
+    HistoryEntry,
+    JobAction,
+    PipelineAction,
+    Reaction,
+    State,
+    reaction_id,
+)
 from shared.rules import DeployModel, Rules
 
 DAYS_AT_MOST: Final = 30
@@ -162,7 +171,9 @@ class Queries:
         }
 
     def _target(self, action: Action, reaction: Reaction) -> Json:
-        if not isinstance(action, DeployAction):
+        if isinstance(action, DeployAction):
+            return self._rollout(action, reaction)
+        if isinstance(action, PipelineAction):
             return {
                 "kind": "pipeline",
                 "factory": self._factory_id,
@@ -170,6 +181,20 @@ class Queries:
                 "parameters": dict(action.parameters),
                 "jobs": lineage.jobs(reaction),
             }
+        if isinstance(action, JobAction):
+            return {
+                "kind": "job",
+                "workspace": self._workspace_id,
+                "name": reaction.run_id,
+                "component": action.component,
+                "compute": action.compute,
+                "experiment": action.experiment,
+                "inputs": dict(action.parameters),
+                "jobs": lineage.jobs(reaction),
+            }
+        return {"kind": "notice", "text": action.text}
+
+    def _rollout(self, action: DeployAction, reaction: Reaction) -> Json:
         rollout = reaction.rollout
         previous = rollout.previous_model if rollout is not None else None
         return {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from shared.errors import RelearnError
 from shared.models import ModelRef
@@ -81,10 +81,13 @@ class StartLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineAction:
-    """The rendered `run-pipeline` of a rule, fixed when the reaction is made: a later rule change does not touch it."""
+class RenderedAction:
+    """What a rule's templates gave for the batch, fixed when the reaction is made: no rule change touches it later.
 
-    pipeline: str
+    Attributes:
+        parameters: of the pipeline, inputs of the job, or the one text that is told.
+    """
+
     parameters: Mapping[str, str]
     timeout: timedelta
     attempts: int
@@ -98,10 +101,39 @@ class PipelineAction:
         found = (_LIVE_MARK.findall(value) for value in self.parameters.values())
         return tuple(dict.fromkeys(endpoint for endpoints in found for endpoint in endpoints))
 
-    def with_live(self, models: Mapping[str, str]) -> PipelineAction:
+    def with_live(self, models: Mapping[str, str]) -> Self:
         """The action with the live model's address, by endpoint, in place of each mark."""
         settled = {k: _LIVE_MARK.sub(lambda found: models[found[1]], v) for k, v in self.parameters.items()}
         return replace(self, parameters=settled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineAction(RenderedAction):
+    """The rendered `run-pipeline` of a rule."""
+
+    pipeline: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobAction(RenderedAction):
+    """The rendered `run-job` of a rule; its parameters are the inputs of the component."""
+
+    component: str
+    compute: str | None
+    experiment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyAction(RenderedAction):
+    """The rendered `notify` of a rule."""
+
+    @property
+    def text(self) -> str:
+        return self.parameters[TEXT]
+
+
+TEXT: Final = "text"
+"""The one parameter of a `notify`."""
 
 
 def live_mark(endpoint: str) -> str:
@@ -136,7 +168,7 @@ class DeployAction:
     limits: StartLimits = StartLimits()
 
 
-Action = PipelineAction | DeployAction
+Action = PipelineAction | JobAction | DeployAction | NotifyAction
 
 
 class Phase(StrEnum):
@@ -200,6 +232,7 @@ class Job:
     """A job that a run started outside the factory, for people to find: nothing is decided by it.
 
     Attributes:
+        run_id: the run that started it; of a job that the reaction itself started, its own name.
         name: None where the factory could not be asked which jobs the run started.
         url: the address the run last called for the job, without its query.
         status: as the run last saw it; the job itself may have gone on.

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 CALL_DEADLINE: Final = timedelta(seconds=30)
 """Nobody else acts on an intent for this long. The call itself gives up earlier (5 s to connect, 10 s to read)."""
+WORKSPACE: Final = "workspace"
+"""The machine learning workspace as a target."""
 BUSY_WAIT: Final = timedelta(seconds=30)
 LONGEST_BACKOFF: Final = timedelta(hours=6)
 
@@ -172,6 +174,26 @@ class HeldSteps(ABC):
         """The same step, and what was held is let go."""
         self._starts.release(step.reaction, self.demands_of(step.reaction))
         return step
+
+
+class TargetSteps(HeldSteps):
+    """Steps of reactions that start something outside. `target`: where, as a resource."""
+
+    target: str
+
+    def answered(self, reaction: Reaction) -> None:
+        """The target has taken a start, or refused it for good: if that was to try it out, it is well again."""
+        if reaction.intent is not None and reaction.intent.probe:
+            self._starts.recovered([self.target])
+
+    def doubtful(self, reaction: Reaction, error: TargetTrouble) -> None:
+        """A start may have been lost in a target that is not well: the others leave it alone."""
+        probe = reaction.intent is not None and reaction.intent.probe
+        self._starts.busy(self.target, reaction, error, probe=probe)
+
+    def may_post(self) -> tuple[datetime | None, bool]:
+        """As Starts.may_call."""
+        return self._starts.may_call(self.target)
 
 
 def intent_in_time(reaction: Reaction, now: datetime) -> Intent:

@@ -17,6 +17,7 @@ from shared.models import REACTION_TAG, Deployment, Endpoint, ModelRef, ModelVer
 from shared.notifications import Notification
 from shared.ports import (
     Act,
+    Component,
     DeadLetter,
     DeadLetterPage,
     Due,
@@ -25,6 +26,7 @@ from shared.ports import (
     LakePage,
     LaneChange,
     NewDeployment,
+    NewJob,
     Permit,
     PoisonedEvent,
     RefusedEvent,
@@ -33,6 +35,7 @@ from shared.ports import (
     RunStatus,
     Saved,
     Waiter,
+    WorkspaceJob,
 )
 from shared.reactions import HistoryEntry, Job, Reaction, address
 from shared.rollouts.smoke import Answer
@@ -594,8 +597,15 @@ class _Deployed:
     listed_at: datetime = T0
 
 
+@dataclass
+class _StartedJob:
+    wanted: NewJob
+    status: RunStatus
+    shown_from: datetime
+
+
 class FakeWorkspace:
-    """A workspace with endpoints whose deployments take time to come and to go.
+    """A workspace with endpoints whose deployments take time to come and to go, and with jobs that a test ends.
 
     `hooks` may raise what a call would raise, before it has an effect; `after`, when it has had it.
     """
@@ -621,6 +631,11 @@ class FakeWorkspace:
         self.hooks: dict[str, Callable[[], None]] = {}
         self.after: dict[str, Callable[[], None]] = {}
         self.writes: list[str] = []
+        self.components: dict[str, Component] = {}
+        self.jobs: dict[str, _StartedJob] = {}
+        self.job_lag = timedelta(0)
+        """How long it takes until a job that was started can be seen."""
+        self.cancelled: list[str] = []
 
     def register(self, name: str, version: str, created: datetime | None = None, **properties: str) -> ModelVersion:
         ref = ModelRef(name=name, version=version)
@@ -723,6 +738,46 @@ class FakeWorkspace:
     def failure(self, endpoint: str, deployment: str) -> str:
         self._call("failure")
         return self.fails[deployment]
+
+    def component(self, reference: str) -> Component | None:
+        self._call("get component")
+        return self.components.get(reference)
+
+    def job(self, name: str) -> WorkspaceJob | None:
+        self._call("get job")
+        started = self.jobs.get(name)
+        if started is None or self.clock.now() < started.shown_from:
+            return None
+        return WorkspaceJob(name=name, status=started.status, reaction=started.wanted.tags.get(REACTION_TAG))
+
+    def start_job(self, wanted: NewJob) -> None:
+        self._call("start job")
+        known = self.jobs.get(wanted.name)
+        if known is not None:  # AML starts no second one
+            known.wanted = replace(known.wanted, tags=wanted.tags)
+        else:
+            shown_from = self.clock.now() + self.job_lag
+            self.jobs[wanted.name] = _StartedJob(wanted=wanted, status=RunStatus.IN_PROGRESS, shown_from=shown_from)
+        self._wrote("start job", f"start {wanted.name}")
+
+    def cancel_job(self, name: str) -> None:
+        self._call("cancel job")
+        if name not in self.jobs:
+            raise TargetRefused(f"404 job {name} was not found", status=404)
+        self.cancelled.append(name)
+        self.end_job(name, RunStatus.CANCELLED)
+
+    def end_job(self, name: str, status: RunStatus = RunStatus.SUCCEEDED) -> None:
+        if not self.jobs[name].status.final:
+            self.jobs[name].status = status
+
+    def end_jobs(self, status: RunStatus = RunStatus.SUCCEEDED) -> None:
+        for name in self.jobs:
+            self.end_job(name, status)
+
+    @property
+    def running_jobs(self) -> list[str]:
+        return [name for name, started in self.jobs.items() if not started.status.final]
 
     def score(self, endpoint: Endpoint, deployment: str, request: str) -> Answer:
         self._call("score")

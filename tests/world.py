@@ -64,6 +64,7 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     storage: Storage = field(default_factory=Storage)
     inline: bool = True
+    topic: bool = True
 
     def __post_init__(self) -> None:
         self.lanes = FakeLanes(self.storage)
@@ -94,7 +95,7 @@ class World:
             manifests=self.manifests,
             factory=self.factory,
             workspace=self.workspace,
-            notifier=self.notifier,
+            notifier=self.notifier if self.topic else None,
             clock=self.clock,
             scheduler=self.scheduler,
             upkeep=self.upkeep,

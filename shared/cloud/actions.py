@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from shared.models import ModelRef
-from shared.reactions import Action, DeployAction, Phase, PipelineAction, Rollout, StartLimits, State
-from shared.rules import DeployModel, Gate, Priority, Rate, RunPipeline, Serving
+from shared.reactions import (
+    Action,
+    DeployAction,
+    JobAction,
+    NotifyAction,
+    Phase,
+    PipelineAction,
+    RenderedAction,
+    Rollout,
+    StartLimits,
+    State,
+)
+from shared.rules import DeployModel, Gate, Notify, Priority, Rate, RunJob, RunPipeline, Serving
 
 
 def to_text(action: Action) -> str:
@@ -19,13 +31,13 @@ def to_text(action: Action) -> str:
         "backoff": action.backoff.total_seconds(),
         "limits": _of_limits(action.limits),
     }
-    own = _of_deployment(action) if isinstance(action, DeployAction) else _of_pipeline(action)
+    own = _of_deployment(action) if isinstance(action, DeployAction) else _of_rendered(action)
     return json.dumps({**own, **common}, ensure_ascii=False)
 
 
 def from_text(text: str) -> Action:
     values = json.loads(text)
-    return _deployment(values) if values["kind"] == DeployModel.kind else _pipeline(values)
+    return _READERS[values["kind"]](values)
 
 
 def _common(values: dict[str, Any]) -> dict[str, Any]:
@@ -58,22 +70,44 @@ def _limits(values: dict[str, Any]) -> StartLimits:
     )
 
 
-def _of_pipeline(action: PipelineAction) -> dict[str, Any]:
+def _of_rendered(action: RenderedAction) -> dict[str, Any]:
     return {
-        "kind": RunPipeline.kind,
-        "pipeline": action.pipeline,
+        **_own(action),
         "parameters": dict(action.parameters),
         "needsManifest": action.needs_manifest,
     }
 
 
+def _own(action: RenderedAction) -> dict[str, Any]:
+    match action:
+        case PipelineAction():
+            return {"kind": RunPipeline.kind, "pipeline": action.pipeline}
+        case JobAction():
+            where = {"compute": action.compute, "experiment": action.experiment}
+            return {"kind": RunJob.kind, "component": action.component, **where}
+        case _:
+            return {"kind": Notify.kind}
+
+
+def _rendered(values: dict[str, Any]) -> dict[str, Any]:
+    return {"parameters": values["parameters"], "needs_manifest": values["needsManifest"], **_common(values)}
+
+
 def _pipeline(values: dict[str, Any]) -> PipelineAction:
-    return PipelineAction(
-        pipeline=values["pipeline"],
-        parameters=values["parameters"],
-        needs_manifest=values["needsManifest"],
-        **_common(values),
+    return PipelineAction(pipeline=values["pipeline"], **_rendered(values))
+
+
+def _job(values: dict[str, Any]) -> JobAction:
+    return JobAction(
+        component=values["component"],
+        compute=values["compute"],
+        experiment=values["experiment"],
+        **_rendered(values),
     )
+
+
+def _notice(values: dict[str, Any]) -> NotifyAction:
+    return NotifyAction(**_rendered(values))
 
 
 def _of_deployment(action: DeployAction) -> dict[str, Any]:
@@ -117,6 +151,14 @@ def _deployment(values: dict[str, Any]) -> DeployAction:
         ),
         **_common(values),
     )
+
+
+_READERS: Final[Mapping[str, Callable[[dict[str, Any]], Action]]] = {
+    RunPipeline.kind: _pipeline,
+    RunJob.kind: _job,
+    DeployModel.kind: _deployment,
+    Notify.kind: _notice,
+}
 
 
 def rollout_to_text(rollout: Rollout) -> str:

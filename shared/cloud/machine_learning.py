@@ -19,10 +19,11 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
 from shared.cloud.online_deployments import OnlineDeployments
-from shared.cloud.targets import asked
+from shared.cloud.targets import asked, sought
+from shared.cloud.workspace_jobs import WorkspaceJobs
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
-from shared.ports import NewDeployment
+from shared.ports import Component, NewDeployment, NewJob, WorkspaceJob
 from shared.rollouts.smoke import Answer
 from shared.settings import ArmResource
 
@@ -62,6 +63,7 @@ class WorkspaceClient:
             arm_endpoint, policies=[HeadersPolicy()], transport=RequestsTransport(connection_timeout=5, read_timeout=15)
         )
         self._deployments = OnlineDeployments(settings, arm_endpoint, credential)
+        self._jobs = WorkspaceJobs(self._path, url=self._url, read=self._json, send=self._send)
 
     def close(self) -> None:
         self._arm.close()
@@ -123,6 +125,20 @@ class WorkspaceClient:
     def delete_deployment(self, endpoint: str, deployment: str) -> None:
         self._deployments.delete(endpoint, deployment)
 
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    def component(self, reference: str) -> Component | None:
+        return self._jobs.component(reference)
+
+    def job(self, name: str) -> WorkspaceJob | None:
+        return self._jobs.job(name)
+
+    def start_job(self, wanted: NewJob) -> None:
+        self._jobs.start(wanted)
+
+    def cancel_job(self, name: str) -> None:
+        self._jobs.cancel(name)
+
     # --- scored -------------------------------------------------------------------------------------------------------
 
     def score(self, endpoint: Endpoint, deployment: str, request: str) -> Answer:
@@ -176,23 +192,21 @@ class WorkspaceClient:
         return HttpRequest("GET", url)
 
     def _json(self, request: HttpRequest) -> Json:
-        answer = self._arm.send_request(request)
-        if answer.status_code >= 400:
-            raise HttpResponseError(response=answer)
-        content = answer.json()
+        content = self._send(request).json()
         if not isinstance(content, Mapping):
             raise TypeError("it is no JSON object")
         return content
 
+    def _send(self, request: HttpRequest) -> HttpResponse:
+        answer = self._arm.send_request(request)
+        if answer.status_code >= 400:
+            raise HttpResponseError(response=answer)
+        return answer
+
 
 def _found(read: Callable[[], T]) -> T | None:
     """What is read; None where AML says that there is no such thing."""
-    try:
-        return asked("workspace", read, busy=_BUSY)
-    except TargetRefused as error:
-        if error.status == 404:
-            return None
-        raise
+    return sought("workspace", read, busy=_BUSY)
 
 
 def _segment(name: str) -> str:

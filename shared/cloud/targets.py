@@ -40,6 +40,16 @@ def asked(target: str, call: Callable[[], T], *, busy: frozenset[int] = _PATIENC
         raise TargetUnavailable(f"the {target}'s answer cannot be read: {error}") from error
 
 
+def sought(target: str, read: Callable[[], T], *, busy: frozenset[int] = _PATIENCE) -> T | None:
+    """As asked(); None where the target says that there is no such thing."""
+    try:
+        return asked(target, read, busy=busy)
+    except TargetRefused as error:
+        if error.status == 404:
+            return None
+        raise
+
+
 def started(call: Callable[[], T], *, busy: frozenset[int] = frozenset({429})) -> T:
     """Something that has an effect. An answer that is not clear leaves open whether it has had it.
 

@@ -20,6 +20,7 @@ from shared.ports.ledger import (
     WakeUps,
 )
 from shared.ports.outside import (
+    Component,
     DataFactory,
     DeadLetter,
     DeadLetterPage,
@@ -30,15 +31,18 @@ from shared.ports.outside import (
     LakePage,
     Manifests,
     NewDeployment,
+    NewJob,
     Notifier,
     Run,
     RunStatus,
     Workspace,
+    WorkspaceJob,
 )
 
 __all__ = [
     "Act",
     "Clock",
+    "Component",
     "Controls",
     "DataFactory",
     "DeadLetter",
@@ -54,6 +58,7 @@ __all__ = [
     "Lanes",
     "Manifests",
     "NewDeployment",
+    "NewJob",
     "Notifier",
     "Permit",
     "Permits",
@@ -68,4 +73,5 @@ __all__ = [
     "Waiter",
     "WakeUps",
     "Workspace",
+    "WorkspaceJob",
 ]

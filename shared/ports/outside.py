@@ -184,6 +184,49 @@ class NewDeployment:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """A registered component: what a job of it takes.
+
+    Attributes:
+        id: its ARM id.
+        pipeline: whether it is a pipeline of steps; else it is one command.
+        inputs: the type of each input, in AML's words (`string`, `integer`, `uri_folder`, `mlflow_model`, …).
+        required: those that a job cannot do without.
+    """
+
+    id: str
+    pipeline: bool
+    inputs: Mapping[str, str]
+    required: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to be started under a name of ours.
+
+    Attributes:
+        inputs: texts, or the addresses of data, by the names of the component's inputs.
+        compute: None is serverless compute.
+    """
+
+    name: str
+    component: Component
+    inputs: Mapping[str, str]
+    compute: str | None
+    experiment: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceJob:
+    """A job as the workspace tells it. `reaction`: the one that started it; None for a job that is not ours."""
+
+    name: str
+    status: RunStatus
+    reaction: str | None
+
+
 class Workspace(Protocol):
     """One machine learning workspace.
 
@@ -224,6 +267,24 @@ class Workspace(Protocol):
 
     def failure(self, endpoint: str, deployment: str) -> str:
         """Why a deployment could not be made: AML's own error, and the end of its log."""
+
+    def component(self, reference: str) -> Component | None:
+        """A registered component (`azureml:NAME:VERSION`, or an ARM id); None where there is none."""
+
+    def job(self, name: str) -> WorkspaceJob | None:
+        """The job of this name; None where there is none (or none yet: AML may show it late)."""
+
+    def start_job(self, wanted: NewJob) -> None:
+        """Starts a job under its name. One request, never repeated.
+
+        AML starts no second job of a name: it changes the first one's tags, or refuses (409).
+
+        Raises:
+            InDoubt: it may or may not have been started.
+        """
+
+    def cancel_job(self, name: str) -> None:
+        """Asks for the job's end. One that has ended stays as it is, and AML may refuse."""
 
     def score(self, endpoint: Endpoint, deployment: str, request: str) -> Answer:
         """Sends a scoring request to one deployment, whatever its traffic.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
-from shared.models import REACTION_TAG, Deployment, Endpoint, ModelVersion, Provisioning
+from shared.models import ATTEMPT_TAG, REACTION_TAG, Deployment, Endpoint, ModelVersion, Provisioning
 from shared.ports import Clock, NewDeployment, Workspace
 from shared.reactions import Intent, Phase, Reaction, Rollout, State
 from shared.rollouts import gate
@@ -181,7 +181,7 @@ class Rollouts:
                 serving=action.serving,
                 tags={
                     REACTION_TAG: reaction.id,
-                    "relearn_attempt": str(reaction.attempt),
+                    ATTEMPT_TAG: str(reaction.attempt),
                     "model": action.model.name,
                     "version": action.model.version,
                 },

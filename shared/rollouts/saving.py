@@ -11,17 +11,17 @@ from shared.errors import TargetBusy
 from shared.limits import Demand
 from shared.reactions import DeployAction, Phase, Reaction, Rollout, State
 from shared.starts import Granted, TargetTrouble
-from shared.steps import HeldSteps, Step, advised_wait
+from shared.steps import WORKSPACE, Step, TargetSteps, advised_wait
 
 PERMIT_WAIT: Final = timedelta(seconds=15)
-WORKSPACE: Final = "workspace"
-"""The target, as a resource."""
 SHORTLY: Final = timedelta(seconds=2)
 """When a small change that was asked for is looked at."""
 
 
-class RolloutSteps(HeldSteps):
+class RolloutSteps(TargetSteps):
     """Steps of one rollout."""
+
+    target = WORKSPACE
 
     def demands_of(self, reaction: Reaction) -> Sequence[Demand]:
         """The endpoint, which is no queue: of those who wait for it the newest has precedence. AML does not tell upper
@@ -45,16 +45,6 @@ class RolloutSteps(HeldSteps):
         if isinstance(error, TargetBusy) and error.status == 409:
             return self.wait(step, told, advised_wait(error, step.reaction), granted)
         return self.busy(step, WORKSPACE, error, told, granted)
-
-    def answered(self, reaction: Reaction) -> None:
-        """The workspace has taken a start, or refused it for good: if that was to try it out, it is well again."""
-        if reaction.intent is not None and reaction.intent.probe:
-            self._starts.recovered([WORKSPACE])
-
-    def doubtful(self, reaction: Reaction, error: TargetTrouble) -> None:
-        """A start may have been lost in a workspace that is not well: the others leave it alone."""
-        probe = reaction.intent is not None and reaction.intent.probe
-        self._starts.busy(WORKSPACE, reaction, error, probe=probe)
 
     def give_up(self, step: Step, ends: State, why: str) -> Step:
         """Towards an end that is not the one hoped for: first what was made is removed."""

@@ -1,6 +1,7 @@
 """The rules: what they say as values. Reading them from a file is `shared.rules.file`, which costs more to import."""
 
 from shared.rules.values import (
+    STAMPS,
     Action,
     Collect,
     DeployModel,
@@ -30,6 +31,7 @@ from shared.rules.values import (
 )
 
 __all__ = [
+    "STAMPS",
     "Action",
     "Collect",
     "DeployModel",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from shared.ports import Clock, DataFactory, Lanes, Manifests, Workspace
+from shared.preparing import Preparing
 from shared.reactions import State
 from shared.runs.duplicates import Duplicates
 from shared.runs.saving import RunSteps, oldest_first, stamp_of
@@ -34,15 +35,8 @@ class PipelineRuns:
         """`follow` makes sure that a look at the factory is due, before every start; `look_soon`, one at a lane."""
         self._clock = clock
         saving = self._steps = RunSteps(starts=starts, factory=factory, clock=clock, steps=steps)
-        starting = Starting(
-            lanes=lanes,
-            manifests=manifests,
-            factory=factory,
-            workspace=workspace,
-            clock=clock,
-            steps=saving,
-            follow=follow,
-        )
+        preparing = Preparing(lanes=lanes, manifests=manifests, workspace=workspace, clock=clock, steps=saving)
+        starting = Starting(factory=factory, clock=clock, steps=saving, preparing=preparing, follow=follow)
         watching = Watching(factory=factory, clock=clock, steps=saving)
         self.resource = saving.resource
         self.release = saving.release_all

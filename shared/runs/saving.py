@@ -10,18 +10,18 @@ from shared.limits import Demand
 from shared.ports import Clock, DataFactory, Run, RunStatus
 from shared.reactions import PipelineAction, Reaction
 from shared.starts import Granted, Starts, TargetTrouble
-from shared.steps import HeldSteps, Step, Steps
+from shared.steps import Step, Steps, TargetSteps
 
 QUERY_PADDING: Final = timedelta(minutes=5)
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
-class RunSteps(HeldSteps):
+class RunSteps(TargetSteps):
     """Steps of one run. Its permit of the factory is held in any case: these are the runs that are followed."""
 
     def __init__(self, *, starts: Starts, factory: DataFactory, clock: Clock, steps: Steps) -> None:
         super().__init__(starts=starts, clock=clock, steps=steps)
-        self.resource = f"factory:{factory.name}"
+        self.resource = self.target = f"factory:{factory.name}"
 
         of_all = starts.factory
         self.demand = Demand(resource=self.resource, limit=of_all.concurrency, rate=of_all.start_rate, target=True)
@@ -32,26 +32,12 @@ class RunSteps(HeldSteps):
     def postpone(self, step: Step, error: TargetTrouble, granted: Granted | None = None) -> Step:
         return self.busy(step, self.resource, error, f"the factory cannot take it now: {error}", granted)
 
-    def doubtful(self, reaction: Reaction, error: TargetTrouble) -> None:
-        """A start may have been lost in a factory that is not well: the others leave it alone."""
-        probe = reaction.intent is not None and reaction.intent.probe
-        self._starts.busy(self.resource, reaction, error, probe=probe)
-
-    def answered(self, reaction: Reaction) -> None:
-        """The factory has taken a start, or refused it for good: if that was to try it out, it is well again."""
-        if reaction.intent is not None and reaction.intent.probe:
-            self._starts.recovered([self.resource])
-
     def release_all(self, reaction_id: str, reaction: Reaction | None) -> None:
         """Whatever a reaction still holds that is final or was never there: its process died before it let go."""
         if reaction is not None:
             self._starts.release(reaction, self.demands_of(reaction))
         else:
             self._starts.let_go(self.demand, reaction_id)
-
-    def may_post(self) -> tuple[datetime | None, bool]:
-        """As Starts.may_call."""
-        return self._starts.may_call(self.resource)
 
 
 def action_of(reaction: Reaction) -> PipelineAction:

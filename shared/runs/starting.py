@@ -7,14 +7,14 @@ for a run with our stamp before the start is ever sent again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
-from shared.models import ModelVersion
-from shared.ports import Clock, DataFactory, Lanes, Manifests, Workspace
+from shared.ports import Clock, DataFactory
+from shared.preparing import Preparing
 from shared.reactions import Intent, PipelineAction, State
 from shared.runs.saving import QUERY_PADDING, RunSteps, action_of, oldest_first, stamp_of
 from shared.starts import Granted
@@ -23,8 +23,6 @@ from shared.steps import CALL_DEADLINE, Observed, Step, advised_wait, intent_in_
 DOUBT_QUERIES: Final = tuple(timedelta(seconds=s) for s in (0, 15, 45, 120))
 """When, after doubt arose, the factory is asked for a run with our stamp; then the start is sent again."""
 LONGEST_DOUBT_WAIT: Final = timedelta(minutes=10)
-NOT_LIVE_WAIT: Final = timedelta(minutes=1)
-"""How often an endpoint is asked again that has no live model yet."""
 
 
 class Starting:
@@ -33,18 +31,14 @@ class Starting:
     def __init__(
         self,
         *,
-        lanes: Lanes,
-        manifests: Manifests,
         factory: DataFactory,
-        workspace: Workspace,
         clock: Clock,
         steps: RunSteps,
+        preparing: Preparing,
         follow: Callable[[], None],
     ) -> None:
-        self._lanes = lanes
-        self._manifests = manifests
         self._factory = factory
-        self._workspace = workspace
+        self._preparing = preparing
         self._clock = clock
         self._steps = steps
         self._follow = follow
@@ -57,23 +51,11 @@ class Starting:
         reaction = step.reaction
         if reaction.waits(self._clock.now()) and not reaction.queues:
             return step
-        action = action_of(reaction)
-        live = self._live_models(step, action)
-        if isinstance(live, Step):
-            return live
-        step, granted = self._steps.admit(step)
-        if granted is None:
-            return step
-        if live:
-            step = self._settle_live(step, action, live)
-        return self._start(step, action_of(step.reaction), granted)
+        step, granted = self._preparing.admit(step, action_of(reaction))
+        return step if granted is None else self._start(step, action_of(step.reaction), granted)
 
     def _start(self, step: Step, action: PipelineAction, granted: Granted) -> Step:
         reaction = step.reaction
-        if action.needs_manifest and not reaction.manifest_written:
-            self._manifests.write(reaction, self._lanes.events_of(reaction.id))
-            reaction = replace(reaction, manifest_written=True)
-            step = replace(step, reaction=reaction)
         try:
             declared = self._factory.declared_parameters(action.pipeline)
         except TargetRefused as error:
@@ -99,27 +81,6 @@ class Starting:
             next_look=intent.deadline,
         )
         return self._post(self._steps.save(step, starting), granted)
-
-    def _live_models(self, step: Step, action: PipelineAction) -> Mapping[str, ModelVersion] | Step:
-        """By endpoint, what the parameters are still to name; or the step, saved, if that cannot be told now."""
-        try:
-            found = {name: self._workspace.live_model(name) for name in action.live_endpoints}
-        except TargetRefused as error:
-            return self._steps.end(step, State.FAILED, f"the live model cannot be asked for: {error}")
-        except (TargetBusy, TargetUnavailable) as error:
-            wait = advised_wait(error, step.reaction)
-            return self._steps.wait(step, f"the live model cannot be asked for: {error}", wait)
-        missing = [name for name, model in found.items() if model is None]
-        if missing:
-            return self._steps.wait(step, f"no model is live on endpoint {', '.join(missing)} yet", NOT_LIVE_WAIT)
-        return {name: model for name, model in found.items() if model is not None}
-
-    def _settle_live(self, step: Step, action: PipelineAction, live: Mapping[str, ModelVersion]) -> Step:
-        """Which model is live when the first attempt starts is fixed in the reaction, whatever the attempt."""
-        told = ", ".join(f"{model.ref} is live on {name}" for name, model in live.items())
-        settled = action.with_live({name: model.asset for name, model in live.items()})
-        now = self._clock.now()
-        return self._steps.save(step, step.reaction.moved_to(State.PENDING, told, now, action=settled, next_look=None))
 
     def _post(self, step: Step, granted: Granted | None = None) -> Step:
         reaction = step.reaction

@@ -30,6 +30,8 @@ from shared.reactions import (
     HistoryEntry,
     Intent,
     Job,
+    JobAction,
+    NotifyAction,
     Phase,
     PipelineAction,
     Reaction,
@@ -344,6 +346,26 @@ def test_a_rollout_comes_back_as_it_was_saved(ledger: Ledger, action: DeployActi
     found = ledger.lanes.reaction(made.id)
     assert found == made
     assert found.action.gate is None or str(found.action.gate.by) == "0.10"
+
+
+RENDERED: dict[str, Any] = {
+    "timeout": timedelta(hours=2),
+    "attempts": 3,
+    "backoff": timedelta(minutes=1),
+    "needs_manifest": True,
+}
+TRAIN = JobAction(
+    component="azureml:train:1", compute="cpu-cluster", experiment="retrain", parameters={"batch": "ä"}, **RENDERED
+)
+
+
+@pytest.mark.parametrize(
+    "action", [TRAIN, replace(TRAIN, compute=None), NotifyAction(parameters={"text": "batch ä\n"}, **RENDERED)]
+)
+def test_a_job_and_a_notice_come_back_as_they_were_saved(ledger: Ledger, action: JobAction | NotifyAction) -> None:
+    made = reaction(action=action)
+    ledger.lanes.commit(LANE, LaneChange(reaction=made))
+    assert ledger.lanes.reaction(made.id) == made
 
 
 def test_a_parameter_that_waits_for_the_live_model_is_kept_as_such(ledger: Ledger) -> None:

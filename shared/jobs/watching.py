@@ -1,0 +1,74 @@
+"""A job is followed to its end by looks of its own, and ended where it takes too long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
+from shared.following import follow_interval
+from shared.jobs.saving import JobSteps, job_name
+from shared.jobs.starting import SHOWN_BY
+from shared.ports import Clock, RunStatus, Workspace, WorkspaceJob
+from shared.reactions import Job, Reaction, State
+from shared.steps import Step, advised_wait
+
+
+class Watching:
+    """Takes a reaction from running to its end, or to its next attempt."""
+
+    def __init__(self, *, workspace: Workspace, clock: Clock, steps: JobSteps) -> None:
+        self._workspace = workspace
+        self._clock = clock
+        self._steps = steps
+
+    def watch(self, step: Step) -> Step:
+        """From running: acts on what the workspace says of the job, and on the time it has taken."""
+        reaction, now = step.reaction, self._clock.now()
+        name = reaction.run_id or job_name(reaction)
+        overdue = now >= _since(reaction) + reaction.action.timeout
+        try:
+            job = self._workspace.job(name)
+        except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+            # Not even the end of its time is acted on while it cannot be asked: it may have ended well.
+            return self._steps.later(step, advised_wait(error))
+        if job is not None and job.status.final:
+            return self._ended(_with_job(step, name, job.status), job)
+        if job is None and now >= _since(reaction) + SHOWN_BY:
+            why = f"job {name} is no longer there"
+            return self._steps.try_again(_with_job(step, name, None), why)
+        if reaction.cancel is not None:
+            return self.stop(step, State.CANCELLED, reaction.cancel)
+        if overdue:
+            return self.stop(step, State.TIMED_OUT, f"job {name} took longer than {reaction.action.timeout}")
+        wait = follow_interval(now - _since(reaction))
+        return self._steps.later(step, min(wait, _since(reaction) + reaction.action.timeout - now))
+
+    def _ended(self, step: Step, job: WorkspaceJob) -> Step:
+        if job.status is RunStatus.SUCCEEDED:
+            return self._steps.end(step, State.SUCCEEDED, f"job {job.name} completed")
+        if job.status is RunStatus.CANCELLED:
+            return self._steps.end(step, State.CANCELLED, f"job {job.name} was cancelled in the workspace")
+        return self._steps.try_again(step, f"job {job.name} failed: its logs in the workspace say why")
+
+    def stop(self, step: Step, state: State, why: str) -> Step:
+        """Ends the job before its time, and the reaction with it."""
+        name = step.reaction.run_id or job_name(step.reaction)
+        cancelled = f"job {name} is cancelled"
+        try:
+            self._workspace.cancel_job(name)
+        except (TargetBusy, TargetUnavailable) as error:
+            return self._steps.later(step, advised_wait(error))
+        except TargetRefused as error:
+            cancelled = f"job {name} is not cancelled, the workspace refused: {error}"
+        return self._steps.end(_with_job(step, name, RunStatus.CANCELING), state, f"{why}: {cancelled}")
+
+
+def _since(reaction: Reaction) -> datetime:
+    return reaction.accepted or reaction.changed
+
+
+def _with_job(step: Step, name: str, status: RunStatus | None) -> Step:
+    """Adds the job of an attempt that is over, for people to find; saved with the step that follows."""
+    job = Job(run_id=name, name=name, status=str(status or "gone"))
+    return replace(step, reaction=replace(step.reaction, jobs=(*step.reaction.jobs, job)))
