@@ -24,6 +24,7 @@ from local.machine_learning.batch.jobs import Jobs
 from local.machine_learning.batch.pipelines import load_pipeline
 from local.machine_learning.batch.records import Job
 from local.machine_learning.batch.routes import BatchRoutes
+from local.machine_learning.batch.submissions import Submissions
 from local.machine_learning.datastores import Datastores
 from local.machine_learning.doors import Doors
 from local.machine_learning.monitoring.definitions import Monitor, Source
@@ -40,14 +41,14 @@ from local.machine_learning.registry.registry import Registry, UnknownAsset
 from local.machine_learning.registry.routes import RegistryRoutes
 from local.machine_learning.requests import RequestLog
 from local.machine_learning.setup import Setup
-from local.progress import Clock, Progress, SystemClock
+from local.progress import Clock, Outcome, Progress, SystemClock
 
 
 class MachineLearning:
     """One workspace.
 
     Attributes:
-        progress: how jobs go, by the name of their batch endpoint or monitor; by default they really run.
+        progress: how jobs go, by the name of their batch endpoint, component or monitor; by default they really run.
         registry: models, codes and environments.
         online: online endpoints and their deployments.
         monitoring: model monitors and their runs.
@@ -72,6 +73,11 @@ class MachineLearning:
             folder=setup.folder / "workspace" / "codes", datastores=self._datastores, uploads=setup.uploads
         )
         self._batch = self._make_batch(setup, clock)
+        self._submissions = Submissions(
+            find=self.registry.find_asset,
+            find_model=self.registry.find_model,
+            folder=setup.folder / "workspace" / "submitted",
+        )
         self.online = self._make_online(setup, clock)
         self.monitoring = Monitoring(
             self._batch.jobs,
@@ -115,6 +121,10 @@ class MachineLearning:
         """The job when it is over. Raises KeyError: there is none; TimeoutError: it is not over after so long."""
         return self._batch.jobs.wait(name, seconds)
 
+    def finish(self, name: str, outcome: Outcome, message: str = "") -> Job:
+        """Ends, by hand, a job that does not really run. Raises KeyError: there is none."""
+        return self._batch.jobs.finish(name, outcome, message)
+
     def cancel(self, name: str) -> Job:
         found = self._batch.jobs.cancel(name)
         if found is None:
@@ -128,7 +138,13 @@ class MachineLearning:
         return [
             self._doors.control("GET", "", self._get_workspace),
             self._doors.open("GET", DISCOVERY, self._discover),
-            *BatchRoutes(self._batch, self._batch_answers, self._doors, self._publication(online)).all(),
+            *BatchRoutes(
+                self._batch,
+                self._batch_answers,
+                self._doors,
+                publication=self._publication(online),
+                submissions=self._submissions,
+            ).all(),
             *RegistryRoutes(self.registry, self._codes, self._answers, self._doors).all(),
             *MonitoringRoutes(self.monitoring, self._answers, self._doors, self._component_file).all(),
             *OnlineRoutes(self.online, online, self._doors).all(),

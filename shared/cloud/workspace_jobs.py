@@ -124,7 +124,8 @@ class WorkspaceJobs:
         if named is not None:
             parts = (quote(named[part], safe="") for part in ("name", "version"))
             return f"{self._workspace}/{kind}/{'/versions/'.join(parts)}"
-        return reference.removeprefix("azureml:") if reference.startswith("azureml:/subscriptions/") else reference
+        by_id = reference.lower().startswith("azureml:/subscriptions/")
+        return reference.removeprefix("azureml:") if by_id else reference
 
 
 def _step(wanted: NewJob) -> dict[str, Any]:

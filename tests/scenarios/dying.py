@@ -1,4 +1,4 @@
-"""A process that delivers one event through the real entry point, and dies at its createRun.
+"""A process that delivers one event through the real entry point, and dies at its createRun or its job's start.
 
     python -m tests.scenarios.dying before|after|never EVENT_FILE
 
@@ -19,18 +19,19 @@ import requests
 from functions import intake
 
 EXIT_CODE = 42
+STARTS = (("POST", "/createRun"), ("PUT", "/jobs/relearn-"))
 
 
 def main(moment: str, event_file: str) -> None:
-    _die_at_create_run(moment)
+    _die_at_the_start(moment)
     intake.receive_event(Path(event_file).read_text())
 
 
-def _die_at_create_run(moment: str) -> None:
+def _die_at_the_start(moment: str) -> None:
     send: Callable[..., Any] = requests.sessions.Session.send
 
     def dying(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> Any:
-        fatal = request.method == "POST" and "/createRun" in str(request.url)
+        fatal = any(request.method == method and part in str(request.url) for method, part in STARTS)
         if fatal and moment == "before":
             os._exit(EXIT_CODE)
         answer = send(session, request, **options)

@@ -134,8 +134,8 @@ class BatchAnswers:
                 "tags": {**submission.tags, **job.tags},
                 "properties": _properties(job),
                 "isArchived": False,
-                "componentId": None,
-                "computeId": None,
+                "componentId": submission.component_id,
+                "computeId": submission.compute,
                 "identity": None,
                 "services": services,
                 "settings": {},
@@ -166,9 +166,10 @@ def _arm_input(value: Value) -> dict[str, Any]:
 
 
 def _properties(job: Job) -> dict[str, str]:
+    by_name = {"azureml.DevPlatv2": "true", "runSource": "MFE", "runType": "HTTP"}
     known = {
         "azureml.runsource": "azureml.PipelineRun",
-        "runSource": "BatchDeployment",
+        **({"runSource": "BatchDeployment"} if job.submission.endpoint else by_name),
         "azureml.pipelineComponent": "pipelinerun",
         **job.submission.properties,
     }

@@ -61,12 +61,9 @@ def read_invocation(body: object, component: PipelineComponent, find_model: Find
     properties = _Fields(body).fields("properties")
     if properties is None:
         raise InvalidInvocation(["the body has no 'properties' object"])
-    problems: list[str] = []
-    inputs = dict(_inputs(properties.fields("inputData") or _Fields({}), component.inputs, problems))
-    problems.extend(_wrong_models(inputs, find_model))
-    outputs = dict(_outputs(properties.fields("outputData") or _Fields({}), component.outputs, problems))
-    if problems:
-        raise InvalidInvocation(problems)
+    inputs, outputs = read_data(
+        component, properties.get("inputData"), properties.get("outputData"), find_model=find_model
+    )
     extra = properties.fields("properties") or _Fields({})
     tags = properties.fields("tags") or _Fields({})
     return Invocation(
@@ -76,6 +73,24 @@ def read_invocation(body: object, component: PipelineComponent, find_model: Find
         experiment=extra.text("experimentName"),
         tags={name: str(value) for name, value in tags.content.items()},
     )
+
+
+def read_data(
+    component: PipelineComponent, inputs: object, outputs: object, *, find_model: FindModel
+) -> tuple[dict[str, Value], dict[str, Data]]:
+    """Values by input and places by output, checked against the component and the registry.
+
+    Raises:
+        InvalidInvocation: with every problem found.
+        NotImitated: it refers to data in a way that is not imitated.
+    """
+    problems: list[str] = []
+    values = dict(_inputs(_Fields(inputs), component.inputs, problems))
+    problems.extend(_wrong_models(values, find_model))
+    places = dict(_outputs(_Fields(outputs), component.outputs, problems))
+    if problems:
+        raise InvalidInvocation(problems)
+    return values, places
 
 
 class _Fields:
@@ -156,7 +171,7 @@ def _value(what: str, entry: _Fields, port: Port, type_key: str) -> Value:
         if kind.lower() != LITERAL.lower():
             raise InvalidInvocation([f"{what} is a {port.type} and must be sent as {LITERAL}, not {kind}"])
         return Literal(value=_literal(what, entry.get("value"), port.type))
-    if _DATA_TYPES.get(kind.lower()) is not port.type:
+    if _DATA_TYPES.get(kind.lower().replace("_", "")) is not port.type:  # the control plane writes uri_folder
         raise InvalidInvocation([f"{what} is a {port.type} and must be sent as {SPELLINGS[port.type]}, not {kind}"])
     uri = entry.text("uri")
     if uri is None:

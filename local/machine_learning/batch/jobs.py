@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,6 +82,30 @@ class Jobs:
             else:
                 self._settle(entry, policy)
             self._entries[submission.name] = entry
+            return entry.job
+
+    def rename(self, name: str, *, tags: Mapping[str, str], display_name: str) -> Job:
+        """Changes what a job is called and its tags; whatever else it is stays.
+
+        Raises:
+            KeyError: there is no such job.
+        """
+        with self._lock:
+            entry = self._entries[name]
+            submission = replace(entry.job.submission, tags=dict(tags), display_name=display_name)
+            entry.job = replace(entry.job, submission=submission)
+            return entry.job
+
+    def finish(self, name: str, outcome: Outcome, message: str = "") -> Job:
+        """Ends, by hand, a job that does not really run.
+
+        Raises:
+            KeyError: there is no such job.
+        """
+        with self._lock:
+            entry = self._entries[name]
+            if entry.future is None and not entry.job.status.is_final:
+                self._change(entry, self._ended(entry.job, _OUTCOMES[outcome], message))
             return entry.job
 
     def watch(self, told: Told) -> None:

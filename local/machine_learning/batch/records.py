@@ -58,6 +58,9 @@ class Submission:
     """What somebody asked for, checked against the component. Every output has its place.
 
     Attributes:
+        endpoint, deployment: of a job that was started by its name, both are empty.
+        component_id: of a job of a registered pipeline component.
+        compute: the compute's ARM id; nothing here depends on it.
         review: looks at what a job has put out before it counts as completed, and gives it tags.
     """
 
@@ -71,6 +74,8 @@ class Submission:
     experiment: str
     tags: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
+    component_id: str | None = None
+    compute: str | None = None
     review: Review | None = None
 
 

@@ -17,6 +17,7 @@ from local.machine_learning.batch.bodies import DeploymentBody, EndpointBody, Pu
 from local.machine_learning.batch.components import ComponentError
 from local.machine_learning.batch.deployments import Deployment, Endpoint
 from local.machine_learning.batch.invocations import InvalidInvocation, NotImitated, read_invocation
+from local.machine_learning.batch.submissions import Submissions
 from local.machine_learning.doors import WORKSPACE_PATH, Doors, json_body
 from local.machine_learning.references import BadReference
 from local.machine_learning.registry.registry import UnknownAsset
@@ -32,8 +33,17 @@ _DISCOVERED: Final = f"/mferp/managementfrontend{WORKSPACE_PATH}{_ENDPOINT}"
 class BatchRoutes:
     """Serves the batch half of one workspace."""
 
-    def __init__(self, batch: Batch, answers: BatchAnswers, doors: Doors, publication: Publication) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        answers: BatchAnswers,
+        doors: Doors,
+        *,
+        publication: Publication,
+        submissions: Submissions,
+    ) -> None:
         self._publication = publication
+        self._submissions = submissions
         self._batch = batch
         self._answers = answers
         self._doors = doors
@@ -49,6 +59,7 @@ class BatchRoutes:
             control("PUT", f"{_ENDPOINT}/deployments/{{deployment}}", self._put_deployment),
             control("GET", "/jobs", self._list_jobs),
             control("GET", "/jobs/{job}", self._get_job),
+            control("PUT", "/jobs/{job}", self._put_job),
             control("POST", "/jobs/{job}/cancel", self._cancel_job),
             data("GET", f"{_DISCOVERED}/jobs", self._list_endpoint_jobs),
             data("GET", f"{_DISCOVERED}/deployments/{{deployment}}/jobs", self._list_endpoint_jobs),
@@ -111,14 +122,26 @@ class BatchRoutes:
         return JSONResponse({"value": [self._answers.job(job) for job in reversed(self._batch.jobs.all())]})
 
     async def _get_job(self, request: Request) -> Response:
-        job = self._batch.jobs.poll(request.path_params["job"])
+        job = self._batch.jobs.poll(original_params(request)["job"])  # the one name that AML tells by its case
         if job is None:
             raise _missing(request, "job")
         return JSONResponse(self._answers.job(job))
 
+    async def _put_job(self, request: Request) -> Response:
+        """Starts a job. A name that is taken starts none: what is sent changes its tags, as the reference says."""
+        name = original_params(request)["job"]
+        try:
+            body = await asyncio.to_thread(self._submissions.read, name, await json_body(request))
+        except InvalidInvocation as problem:
+            raise Refused(400, "UserError", f"The request is invalid: {problem}.", problem.problems) from problem
+        except NotImitated as problem:
+            return error(501, "NotImitatedLocally", f"{problem}.")
+        job, new = self._batch.put(name, body)
+        return JSONResponse(self._answers.job(job), status_code=201 if new else 200)
+
     async def _cancel_job(self, request: Request) -> Response:
         # What AML says to the cancelling of a job that is over is not known: here nothing happens, with success.
-        if self._batch.jobs.cancel(request.path_params["job"]) is None:
+        if self._batch.jobs.cancel(original_params(request)["job"]) is None:
             raise _missing(request, "job")
         return Response(status_code=200)
 

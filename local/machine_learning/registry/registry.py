@@ -12,6 +12,7 @@ from typing import Any, Final
 from local.machine_learning.events import Publish, model_registered
 from local.machine_learning.references import Reference, read_reference
 from local.machine_learning.registry.assets import Asset, Immutable, InvalidAsset, Model, ModelBody, check_name
+from local.machine_learning.registry.files import read_component
 from local.machine_learning.store import Store
 from local.progress import Clock
 
@@ -129,6 +130,15 @@ class Registry:
     def add_environment(self, name: str, version: str) -> Asset:
         """Registers a name; whatever it is, a deployment runs in the one ML environment of this machine."""
         return self.put_asset("environments", name, version, {})
+
+    def add_component(self, file: Path) -> Asset:
+        """Registers the component in a file component.yml of this machine, which is read again at every use.
+
+        Raises:
+            InvalidAsset: it is none that is imitated.
+        """
+        spec = read_component(file)
+        return self.put_asset("components", spec["name"], spec["version"], {"componentSpec": spec}, file.parent)
 
     def put_asset(
         self, kind: str, name: str, version: str, properties: Mapping[str, Any], folder: Path | None = None
