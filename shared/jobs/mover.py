@@ -47,7 +47,7 @@ class WorkspaceJobs:
         woken = bool(step.reaction.queues)  # what it queued for may be free
         while not step.reaction.final:
             if step.reaction.cancel is not None and step.reaction.state is State.PENDING:
-                return self._steps.end(step, State.CANCELLED, step.reaction.cancel)
+                return self._steps.cancelled(step, "nothing was running")
             next_look = step.reaction.next_look
             if next_look is not None and self._clock.now() < next_look and not woken:
                 break

@@ -38,7 +38,7 @@ class Watching:
             why = f"job {name} is no longer there"
             return self._steps.try_again(_with_job(step, name, None), why)
         if reaction.cancel is not None:
-            return self.stop(step, State.CANCELLED, reaction.cancel)
+            return self.stop(step, State.CANCELLED, f"cancelled by {reaction.cancel}")
         if overdue:
             return self.stop(step, State.TIMED_OUT, f"job {name} took longer than {reaction.action.timeout}")
         wait = follow_interval(now - _since(reaction))

@@ -422,7 +422,7 @@ def test_a_cancelled_reaction_cancels_its_job() -> None:
     wish_for_the_end(world)
     world.engine.look_at_lane(only(world).lane, None)
     assert world.states() == ["cancelled"]
-    assert only(world).reason.startswith("ada: wrong file: job ")
+    assert only(world).reason.startswith("cancelled by ada: wrong file: job ")
     assert world.workspace.cancelled == [only(world).run_id]
 
 
@@ -432,7 +432,8 @@ def test_a_pending_reaction_is_cancelled_without_a_job() -> None:
     world.deliver(landed("in/b1/a.csv"))
     wish_for_the_end(world)
     world.engine.look_at_lane(only(world).lane, None)
-    assert (world.states(), only(world).reason, started(world)) == (["cancelled"], "ada: wrong file", [])
+    assert (world.states(), started(world)) == (["cancelled"], [])
+    assert only(world).reason == "cancelled by ada: wrong file; nothing was running"
 
 
 def test_a_start_that_is_unclear_is_settled_before_it_is_cancelled() -> None:
