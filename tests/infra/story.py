@@ -26,7 +26,7 @@ from local.machine_learning.online.bodies import EndpointBody
 from local.progress import ByHand, Immediately, Outcome
 from local.service import REGION
 from shared.settings import POISON_QUEUE
-from tests.scenarios import chain, serving
+from tests.scenarios import chain, serving, workspace_jobs
 from tests.scenarios.stage import PIPELINE, RULES, Stage, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +75,7 @@ class Day:
         with self._recording("aadEndpoint"):
             self._runs()
             self._jobs()
+            self._named_jobs()
         for mode, condition in AUTH_MODES.items():
             with self._recording(condition):
                 self._rollouts(mode)
@@ -174,6 +175,19 @@ class Day:
         stage.settle(stage.all_final)
         assert stage.states() == ["succeeded", "succeeded"], stage.reactions()
         assert workspace.registry.versions("diabetes-classifier"), "the register step registered"
+
+    def _named_jobs(self) -> None:
+        """One job that completes, and one that takes too long."""
+        rules = workspace_jobs.RULES + "    timeout: 3m\n"
+        with self._stage("named-jobs", rules=rules, extra_settings={"COMPONENT": "train_roles"}) as stage:
+            training = workspace_jobs.Training(stage)
+            training.workspace.progress.once(Immediately(), training.component)
+            training.workspace.progress.set(ByHand(), training.component)
+            for batch in ("b1", "b2"):
+                training.deliver(batch)
+            stage.settle(stage.all_final)
+            assert sorted(stage.states()) == ["succeeded", "timed-out"], stage.reactions()
+            training.workspace.progress.clear()
 
     # --- rollouts -----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -23,8 +24,9 @@ TWICE = pytest.mark.parametrize("copies", [1, 2], ids=["once", "delivered_twice"
 def training_with(stage_with: Callable[..., Stage]) -> Iterator[Callable[..., Training]]:
     made: list[Training] = []
 
-    def make(rules: str = RULES, **settings: str) -> Training:
-        made.append(Training(stage_with, rules, **settings))
+    def make(rules: str = RULES) -> Training:
+        settings = {"COMPONENT": f"train_{uuid.uuid4().hex}"}
+        made.append(Training(stage_with(rules=rules, extra_settings=settings)))
         made[-1].workspace.progress.set(Immediately(), made[-1].component)
         return made[-1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from local.faults import Action
@@ -34,12 +33,12 @@ CODE = "import sys\nprint(*sys.argv[1:])\n"
 
 
 class Training:
-    """The stage, and what its workspace's side knows of its jobs."""
+    """A stage whose setting COMPONENT names the component, and what its workspace's side knows of the jobs."""
 
-    def __init__(self, stage_with: Callable[..., Stage], rules: str = RULES, **settings: str) -> None:
-        self.component = f"train_{id(self)}"
-        self.stage = stage_with(rules=rules, extra_settings={"COMPONENT": self.component, **settings})
-        self.workspace = self.stage.cloud.machine_learning
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.component = stage.settings["COMPONENT"]
+        self.workspace = stage.cloud.machine_learning
         folder = self.stage.folder / self.component
         folder.mkdir()
         (folder / "component.yml").write_text(COMPONENT.format(name=self.component))
