@@ -188,7 +188,7 @@ def test_a_workspace_that_does_not_answer_questions_delays(call: str) -> None:
 def test_a_rules_limit_holds_for_jobs(copies: int) -> None:
     world = training(ONE_AT_A_TIME)
     world.deliver(*[landed("in/b1/a.csv"), landed("in/b2/a.csv")] * copies)
-    assert (world.states(), len(started(world))) == (["running", "pending"], 1)
+    assert (sorted(world.states()), len(started(world))) == (["pending", "running"], 1)
     for _ in range(100):
         assert len(world.workspace.running_jobs) <= 1
         world.workspace.end_jobs()
