@@ -56,6 +56,25 @@ class ModelVersion:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreachedRun:
+    """A run of a model monitor that found a signal beyond its threshold.
+
+    Attributes:
+        id: of the evaluating step's own run, which is what the event of a breach names.
+        experiment: the monitor's name.
+        ended: when it ended; where that is not told, when it began.
+        text: what the tag says.
+        properties: of the run, which name the run of the whole monitor.
+    """
+
+    id: str
+    experiment: str
+    ended: datetime
+    text: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
 class Provisioning(StrEnum):
     """How far AML is with a resource. What is new to us is taken as on its way, never as an end."""
 

@@ -13,7 +13,7 @@ from shared.controls import ControlState, Pause, WaitingLane
 from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetBusy, TargetRefused
 from shared.events import DriftDetected, FileLanded, ModelRegistered, Refused
 from shared.lanes import Head, Lane, PendingEvent, TakenEvent
-from shared.models import REACTION_TAG, Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
+from shared.models import REACTION_TAG, BreachedRun, Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
 from shared.notifications import Notification
 from shared.ports import (
     Act,
@@ -614,6 +614,7 @@ class FakeWorkspace:
         self.clock = clock
         self.storage = storage or Storage()
         self.models: dict[ModelRef, ModelVersion] = {}
+        self.breached: list[BreachedRun] = []
         self.endpoints: dict[str, dict[str, _Deployed]] = {}
         self.traffic: dict[str, dict[str, int]] = {}
         self.updating_until: dict[str, datetime] = {}
@@ -697,6 +698,15 @@ class FakeWorkspace:
     def model(self, ref: ModelRef) -> ModelVersion | None:
         self._call("get model")
         return self.models.get(ref)
+
+    def models_created(self, after: datetime, named: Callable[[str], bool]) -> list[ModelVersion]:
+        self._call("list models")
+        found = [m for m in self.models.values() if m.created >= after and named(m.ref.name) and not m.archived]
+        return sorted(found, key=lambda model: model.created)
+
+    def breached_runs(self, after: datetime) -> list[BreachedRun]:
+        self._call("list breached runs")
+        return sorted((run for run in self.breached if run.ended >= after), key=lambda run: run.ended)
 
     def live_model(self, endpoint: str) -> ModelVersion | None:
         found = self.endpoint(endpoint)

@@ -23,6 +23,7 @@ AUDIENCES: Final = frozenset({"https://ml.azure.com"})
 _SUBSCRIPTION: Final = "/subscriptions/{subscription}"
 _PROVIDER: Final = "/providers/microsoft.machinelearningservices"
 WORKSPACE_PATH: Final = f"{_SUBSCRIPTION}/resourcegroups/{{group}}{_PROVIDER}/workspaces/{{workspace}}"
+HISTORY_PATH: Final = f"/history/v1.0{WORKSPACE_PATH}"
 LOCATION_PATH: Final = f"{_SUBSCRIPTION}{_PROVIDER}/locations/{{location}}"
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -40,9 +41,9 @@ class Doors:
     def control(self, method: str, path: str, handler: Handler) -> Route:
         """ARM's door: any bearer token (which roles it has is not imitated), and our workspace only.
 
-        `path` is below the workspace, or a whole path that starts at the subscription.
+        `path` is below the workspace, or a whole path: that of the run history, or one that starts at the subscription.
         """
-        whole = path if path.startswith(_SUBSCRIPTION) else WORKSPACE_PATH + path
+        whole = path if path.startswith((_SUBSCRIPTION, HISTORY_PATH)) else WORKSPACE_PATH + path
 
         async def guarded(request: Request) -> Response:
             if problem := objection(request.headers.get("authorization"), ()):

@@ -47,9 +47,13 @@ class Run:
     tags: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def experiment_id(self) -> str:
+        return guid(self.experiment)
+
     def _data(self) -> dict[str, Any]:
         return {
-            "experimentId": guid(self.experiment),
+            "experimentId": self.experiment_id,
             "experimentName": self.experiment,
             "runId": self.id,
             "runType": self.type,
@@ -58,7 +62,7 @@ class Run:
         }
 
     def _subject(self) -> str:
-        return f"experiments/{guid(self.experiment)}/runs/{self.id}"
+        return f"experiments/{self.experiment_id}/runs/{self.id}"
 
     def status_changed(self, status: str, time: datetime) -> Event:
         return Event(

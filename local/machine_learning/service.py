@@ -27,6 +27,7 @@ from local.machine_learning.batch.routes import BatchRoutes
 from local.machine_learning.batch.submissions import Submissions
 from local.machine_learning.datastores import Datastores
 from local.machine_learning.doors import Doors
+from local.machine_learning.job_lists import JobLists
 from local.machine_learning.monitoring.definitions import Monitor, Source
 from local.machine_learning.monitoring.evaluation import Metric
 from local.machine_learning.monitoring.monitoring import Monitoring
@@ -52,6 +53,7 @@ class MachineLearning:
         registry: models, codes and environments.
         online: online endpoints and their deployments.
         monitoring: model monitors and their runs.
+        job_lists: the list of all jobs, and the run history.
         requests: what was asked of the workspace, and what was answered.
     """
 
@@ -86,6 +88,7 @@ class MachineLearning:
             announcer=Announcer(publish=setup.publish, clock=clock),
             store=setup.store("monitors"),
         )
+        self.job_lists = JobLists(self._batch.jobs, self.monitoring, self._answers, self._batch_answers, self._doors)
 
     # Batch
 
@@ -146,6 +149,7 @@ class MachineLearning:
                 submissions=self._submissions,
             ).all(),
             *RegistryRoutes(self.registry, self._codes, self._answers, self._doors).all(),
+            *self.job_lists.routes(),
             *MonitoringRoutes(self.monitoring, self._answers, self._doors, self._component_file).all(),
             *OnlineRoutes(self.online, online, self._doors).all(),
             *self.online.front.routes(),

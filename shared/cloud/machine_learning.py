@@ -6,10 +6,11 @@ Reading is plain ARM REST, because azure-ai-ml costs 1.2 s and 100 MB where only
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from types import MappingProxyType
+from typing import Final, TypeVar
+from urllib.parse import quote, urlencode
 
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
@@ -21,8 +22,9 @@ from azure.core.rest import HttpRequest, HttpResponse
 from shared.cloud.online_deployments import OnlineDeployments
 from shared.cloud.targets import asked, sought
 from shared.cloud.workspace_jobs import WorkspaceJobs
+from shared.cloud.workspace_lists import Json, breached_runs, model_version, models_created, segment, texts
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
-from shared.models import Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
+from shared.models import BreachedRun, Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
 from shared.ports import Component, NewDeployment, NewJob, WorkspaceJob
 from shared.rollouts.smoke import Answer
 from shared.settings import ArmResource
@@ -32,6 +34,7 @@ DEPLOYMENT_HEADER: Final = "azureml-model-deployment"
 SCORING_SCOPE: Final = "https://ml.azure.com/.default"
 _BUSY: Final = frozenset({408, 409, 429})
 """409: another update is under way. (That AML says so with this status is not documented.)"""
+NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 _LOG_LINES: Final = 20
 _LOG_CHARACTERS: Final = 1500
 
@@ -42,7 +45,6 @@ _PROVISIONING: Final = {
     "deleting": Provisioning.DELETING,
 }
 
-Json = Mapping[str, Any]
 T = TypeVar("T")
 
 
@@ -62,6 +64,7 @@ class WorkspaceClient:
         self._scoring: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
             arm_endpoint, policies=[HeadersPolicy()], transport=RequestsTransport(connection_timeout=5, read_timeout=15)
         )
+        self._data_plane: str | None = None
         self._deployments = OnlineDeployments(settings, arm_endpoint, credential)
         self._jobs = WorkspaceJobs(self._path, url=self._url, read=self._json, send=self._send)
 
@@ -73,12 +76,18 @@ class WorkspaceClient:
     # --- as it is -----------------------------------------------------------------------------------------------------
 
     def endpoint(self, name: str) -> Endpoint | None:
-        path = f"onlineEndpoints/{_segment(name)}"
+        path = f"onlineEndpoints/{segment(name)}"
         return _found(lambda: _endpoint(self._get(path), self._all(f"{path}/deployments"), self._path))
 
     def model(self, ref: ModelRef) -> ModelVersion | None:
-        path = f"models/{_segment(ref.name)}/versions/{_segment(ref.version)}"
-        return _found(lambda: _model(ref, f"azureml:{self._path}/{path}", self._get(path)))
+        path = f"models/{segment(ref.name)}/versions/{segment(ref.version)}"
+        return _found(lambda: model_version(ref, self._path, self._get(path)))
+
+    def models_created(self, after: datetime, named: Callable[[str], bool]) -> list[ModelVersion]:
+        return asked("workspace", lambda: models_created(self._pages, self._path, after, named), busy=_BUSY)
+
+    def breached_runs(self, after: datetime) -> list[BreachedRun]:
+        return asked("workspace", lambda: breached_runs(self._pages, self._children, after), busy=_BUSY)
 
     def live_model(self, endpoint: str) -> ModelVersion | None:
         found = self.endpoint(endpoint)
@@ -88,7 +97,7 @@ class WorkspaceClient:
         return self.model(live.model) if live is not None and live.model is not None else None
 
     def failure(self, endpoint: str, deployment: str) -> str:
-        path = f"onlineEndpoints/{_segment(endpoint)}/deployments/{_segment(deployment)}"
+        path = f"onlineEndpoints/{segment(endpoint)}/deployments/{segment(deployment)}"
         properties = asked("workspace", lambda: self._get(path), busy=_BUSY)["properties"]
         # Where the answer to the start named the operation; in a later read this is not documented, only recorded.
         operation = (properties.get("properties") or {}).get("AzureAsyncOperationUri")
@@ -165,25 +174,49 @@ class WorkspaceClient:
         if endpoint.auth_mode.lower() == "aadtoken":
             return asked("identity", lambda: self._credential.get_token(SCORING_SCOPE).token)
         action, name = ("listKeys", "primaryKey") if endpoint.auth_mode.lower() == "key" else ("token", "accessToken")
-        url = self._url(f"onlineEndpoints/{_segment(endpoint.name)}/{action}")
+        url = self._url(f"onlineEndpoints/{segment(endpoint.name)}/{action}")
         return str(asked("workspace", lambda: self._json(HttpRequest("POST", url))[name], busy=_BUSY))
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def _url(self, path: str) -> str:
-        return f"{self._base}{self._path}/{path}?api-version={API_VERSION}"
+    def _url(self, path: str, parameters: Mapping[str, str] = NO_PARAMETERS) -> str:
+        query = urlencode({"api-version": API_VERSION, **parameters}, safe="$", quote_via=quote)
+        return f"{self._base}{self._path}/{path}?{query}"
 
     def _get(self, path: str) -> Json:
         return self._json(HttpRequest("GET", self._url(path)))
 
     def _all(self, path: str) -> list[Json]:
         """Every page of a list."""
-        page = self._get(path)
-        listed = list(page["value"])
+        return [each for page in self._pages(path) for each in page]
+
+    def _pages(self, path: str, parameters: Mapping[str, str] = NO_PARAMETERS) -> Iterator[list[Json]]:
+        page = self._json(HttpRequest("GET", self._url(path, parameters)))
+        yield page["value"]
         while page.get("nextLink"):
             page = self._json(self._named(page["nextLink"]))
-            listed += page["value"]
-        return listed
+            yield page["value"]
+
+    def _children(self, run_id: str) -> Iterator[Json]:
+        """The runs of a job's steps. Only the run history tells them, at an address of its own."""
+        url = f"{self._history()}/history/v1.0{self._path}/runs/{segment(run_id)}/children"
+        page = self._json(HttpRequest("GET", url))
+        yield from page["value"]
+        while page.get("continuationToken"):
+            query = urlencode({"$continuationtoken": page["continuationToken"]}, safe="$")
+            page = self._json(HttpRequest("GET", f"{url}?{query}"))
+            yield from page["value"]
+
+    def _history(self) -> str:
+        """Where the workspace's data plane is, by its own word: the one other address that gets our token."""
+        if self._data_plane is None:
+            workspace = self._json(HttpRequest("GET", f"{self._base}{self._path}?api-version={API_VERSION}"))
+            answer = self._scoring.send_request(HttpRequest("GET", str(workspace["properties"]["discoveryUrl"])))
+            address = str(_object(answer)["api"]).rstrip("/")
+            if not address.startswith("https://"):
+                raise TargetRefused(f"{address} is no https address, where no token goes")
+            self._data_plane = address
+        return self._data_plane
 
     def _named(self, url: str) -> HttpRequest:
         """A question to an address that an answer named. Our token goes to nobody but ARM."""
@@ -192,10 +225,7 @@ class WorkspaceClient:
         return HttpRequest("GET", url)
 
     def _json(self, request: HttpRequest) -> Json:
-        content = self._send(request).json()
-        if not isinstance(content, Mapping):
-            raise TypeError("it is no JSON object")
-        return content
+        return _object(self._send(request))
 
     def _send(self, request: HttpRequest) -> HttpResponse:
         answer = self._arm.send_request(request)
@@ -204,14 +234,18 @@ class WorkspaceClient:
         return answer
 
 
+def _object(answer: HttpResponse) -> Json:
+    if answer.status_code >= 400:
+        raise HttpResponseError(response=answer)
+    content = answer.json()
+    if not isinstance(content, Mapping):
+        raise TypeError("it is no JSON object")
+    return content
+
+
 def _found(read: Callable[[], T]) -> T | None:
     """What is read; None where AML says that there is no such thing."""
     return sought("workspace", read, busy=_BUSY)
-
-
-def _segment(name: str) -> str:
-    """One part of an address, whatever its characters: names come with events, too."""
-    return quote(name, safe="")
 
 
 def _endpoint(found: Json, deployments: list[Json], workspace: str) -> Endpoint:
@@ -232,7 +266,7 @@ def _deployment(found: Json, workspace: str) -> Deployment:
         name=str(found["name"]),
         model=_served(str(properties.get("model") or ""), workspace),
         provisioning=_provisioning(properties),
-        tags=_texts(found.get("tags")),
+        tags=texts(found.get("tags")),
     )
 
 
@@ -246,19 +280,3 @@ def _served(text: str, workspace: str) -> ModelRef | None:
 def _provisioning(properties: Json) -> Provisioning:
     """What is new to us is not taken for an end: the rollout's timeout ends the waiting."""
     return _PROVISIONING.get(str(properties.get("provisioningState")).lower(), Provisioning.UNDER_WAY)
-
-
-def _model(ref: ModelRef, asset: str, found: Json) -> ModelVersion:
-    properties = found["properties"]
-    return ModelVersion(
-        ref=ref,
-        created=datetime.fromisoformat(str(found["systemData"]["createdAt"])),
-        asset=asset,
-        archived=bool(properties.get("isArchived")),
-        tags=_texts(properties.get("tags")),
-        properties=_texts(properties.get("properties")),
-    )
-
-
-def _texts(found: Json | None) -> dict[str, str]:
-    return {str(name): str(value) for name, value in (found or {}).items()}

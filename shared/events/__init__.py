@@ -1,5 +1,6 @@
 """The events: what they are, how deliveries are read and told apart, how they are kept."""
 
+from shared.events.breaches import TAG as BREACH_TAG
 from shared.events.breaches import Breach
 from shared.events.envelopes import separate
 from shared.events.event_grid import parse
@@ -19,6 +20,7 @@ from shared.events.values import (
 )
 
 __all__ = [
+    "BREACH_TAG",
     "Breach",
     "DriftDetected",
     "Event",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from shared.lanes import TakenEvent
-from shared.models import Endpoint, ModelRef, ModelVersion
+from shared.models import BreachedRun, Endpoint, ModelRef, ModelVersion
 from shared.notifications import Notification
 from shared.reactions import Job, Reaction
 from shared.rollouts.smoke import Answer
@@ -237,6 +237,15 @@ class Workspace(Protocol):
     def endpoint(self, name: str) -> Endpoint | None: ...
 
     def model(self, ref: ModelRef) -> ModelVersion | None: ...
+
+    def models_created(self, after: datetime, named: Callable[[str], bool]) -> list[ModelVersion]:
+        """The versions created at or after a time of the models whose names are wanted, oldest first.
+
+        An archived one is none of them.
+        """
+
+    def breached_runs(self, after: datetime) -> list[BreachedRun]:
+        """The runs that found a breach, of monitors that began at or after a time, oldest first."""
 
     def live_model(self, endpoint: str) -> ModelVersion | None:
         """The model that the endpoint's most used deployment serves; None where nothing is live.

@@ -57,7 +57,6 @@ class BatchRoutes:
             control("GET", f"{_ENDPOINT}/deployments", self._list_deployments),
             control("GET", f"{_ENDPOINT}/deployments/{{deployment}}", self._get_deployment),
             control("PUT", f"{_ENDPOINT}/deployments/{{deployment}}", self._put_deployment),
-            control("GET", "/jobs", self._list_jobs),
             control("GET", "/jobs/{job}", self._get_job),
             control("PUT", "/jobs/{job}", self._put_job),
             control("POST", "/jobs/{job}/cancel", self._cancel_job),
@@ -116,10 +115,6 @@ class BatchRoutes:
         if deployment is None:
             raise _missing(request, "deployment")
         return JSONResponse(self._answers.deployment(endpoint, deployment))
-
-    async def _list_jobs(self, request: Request) -> Response:
-        # AML lists the newest first.
-        return JSONResponse({"value": [self._answers.job(job) for job in reversed(self._batch.jobs.all())]})
 
     async def _get_job(self, request: Request) -> Response:
         job = self._batch.jobs.poll(original_params(request)["job"])  # the one name that AML tells by its case

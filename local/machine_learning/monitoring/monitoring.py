@@ -110,6 +110,10 @@ class Monitoring:
         with self._lock:
             return self._runs[run_id]
 
+    def find(self, run_id: str) -> MonitorRun | None:
+        with self._lock:
+            return self._runs.get(run_id)
+
     def runs(self, name: str | None = None) -> list[MonitorRun]:
         """The newest runs (of one monitor), oldest first."""
         with self._lock:

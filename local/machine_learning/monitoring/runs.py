@@ -63,7 +63,7 @@ class Announcer:
         tags = {TAG: text} if text else {}
         for status in ("Finalizing", "Completed"):
             self._tell(run, status, tags)
-        self.publish(self._step(run, tags).completed(self.clock.now()))
+        self.publish(step_of(run, tags).completed(self.clock.now()))
         return text
 
     def failed(self, run: MonitorRun) -> None:
@@ -84,20 +84,22 @@ class Announcer:
             self.publish(root.completed(self.clock.now()))
 
     def _tell(self, run: MonitorRun, status: str, tags: Mapping[str, str]) -> None:
-        self.publish(self._step(run, tags).status_changed(status, self.clock.now()))
+        self.publish(step_of(run, tags).status_changed(status, self.clock.now()))
 
-    def _step(self, run: MonitorRun, tags: Mapping[str, str]) -> Run:
-        return Run(
-            id=run.evaluate_run,
-            experiment=run.monitor,
-            type=STEP_RUN,
-            tags=tags,
-            properties={
-                "azureml.runsource": STEP_RUN,
-                "azureml.pipelinerunid": run.id,
-                "azureml.rootpipelinerunid": run.id,
-            },
-        )
+
+def step_of(run: MonitorRun, tags: Mapping[str, str]) -> Run:
+    """The evaluate step's own run, with these tags."""
+    return Run(
+        id=run.evaluate_run,
+        experiment=run.monitor,
+        type=STEP_RUN,
+        tags=tags,
+        properties={
+            "azureml.runsource": STEP_RUN,
+            "azureml.pipelinerunid": run.id,
+            "azureml.rootpipelinerunid": run.id,
+        },
+    )
 
 
 def new_run(monitor: Monitor, at: datetime, report_uri: str | None) -> MonitorRun:
