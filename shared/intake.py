@@ -65,24 +65,42 @@ class Intake:
         Raises:
             StorageUnavailable: it is not; whoever delivered it must deliver it again.
         """
+        self.take(raw)
+
+    def take(self, raw: str) -> Accepted | Refused:
+        """The same, and tells what became of it.
+
+        Raises:
+            StorageUnavailable: it is not in the ledger, nor recorded as refused.
+        """
         parsed = events.parse(raw, accounts=self._accounts, workspace_id=self._workspace_id)
         if isinstance(parsed, FileLanded) and parsed.etag is None:
             parsed = self._look_up(parsed)
         if isinstance(parsed, Refused):
             self._refuse(parsed)
-        else:
-            self.accept(parsed)
+            return parsed
+        return self.accept(parsed)
 
-    def accept(self, event: Event) -> Accepted:
+    def accept(self, event: Event, *, rule: str | None = None, gather: timedelta | None = None) -> Accepted:
         """Takes one event, however it came to be known.
+
+        Args:
+            rule: the only one to take it; None: each that it matches.
+            gather: for so long at least nobody looks, because more are to come at once.
 
         Raises:
             StorageUnavailable: it is not in the ledger.
         """
-        matches = self._rules.match(event)
+        matches = [(found, match) for found, match in self._rules.match(event) if rule in (None, found.name)]
         if not matches:
             self._refuse(_unmatched(event))
-        return Accepted(rules={rule.name: self._accept(rule, match, event) for rule, match in matches})
+        return Accepted(rules={found.name: self._accept(found, match, event, gather) for found, match in matches})
+
+    def has_taken(self, event: Event) -> bool:
+        """Whether every rule that it matches has done with it: a reaction took it, or it was skipped."""
+        key = events.event_key(event)
+        lanes = (lane_id(rule.name, match.key) for rule, match in self._rules.match(event))
+        return all(self._lanes.taken(lane, [key]) for lane in lanes)
 
     def receive_queued(self, text: str) -> None:
         """Takes the message of a queue: one event, or an array of them, which a webhook's host would have taken apart.
@@ -108,7 +126,7 @@ class Intake:
         facts = {"reason": refused.reason, "detail": refused.detail, "event": refused.event_id}
         telemetry.record(logger, "event_refused", facts)
 
-    def _accept(self, rule: Rule, match: Match, event: Event) -> bool:
+    def _accept(self, rule: Rule, match: Match, event: Event, gather: timedelta | None) -> bool:
         """True if the event was new to the lane (or came once more after it had been taken)."""
         lane, now = lane_id(rule.name, match.key), self._clock.now()
         pending = PendingEvent(
@@ -127,6 +145,8 @@ class Intake:
         # A known event needs its look as well: the first delivery may have died before it made sure of one.
         key = lane_key(lane)
         closes = _closes(rule.collect, now)
+        if gather is not None:
+            closes = max(closes or now, now + gather)
         if closes is not None:
             self._scheduler.wake_at(key, closes)
             return new

@@ -12,12 +12,14 @@ from typing import Final
 
 from azure.identity import DefaultAzureCredential
 
-from shared import telemetry
+from shared import dead_letters, sources, telemetry
 from shared.acts import Acts
+from shared.backfill import Backfill
 from shared.cancelling import Cancelling
 from shared.cloud import storage
 from shared.cloud.control_rows import ControlRows
 from shared.cloud.data_factory import DataFactoryClient
+from shared.cloud.dead_letter_blobs import DeadLetterBlobs
 from shared.cloud.due_table import DueTable
 from shared.cloud.lake import LakeFiles
 from shared.cloud.lane_table import LaneTable
@@ -28,18 +30,20 @@ from shared.cloud.permit_table import PermitTable
 from shared.cloud.poisoned_events import PoisonedEventQueue
 from shared.cloud.recent_table import RecentTable
 from shared.cloud.wake_up_queue import WakeUpQueue
+from shared.decisions import IDENTITY_RETENTION
 from shared.engine import Engine
 from shared.errors import ConfigurationError, Problem
 from shared.explaining import Explaining
 from shared.intake import Intake
 from shared.looks import InlineLooks, Scheduler
 from shared.poisoned import PoisonedDeliveries
-from shared.ports import Clock, Controls
+from shared.ports import Clock, Controls, DeadLetters
 from shared.queries import Queries
 from shared.replays import Replays
 from shared.rules import Rules
 from shared.rules import file as rules_file
 from shared.settings import (
+    DEAD_LETTER_CONTAINER,
     EVENT_POISON_QUEUE,
     MANIFEST_CONTAINER,
     POISON_QUEUE,
@@ -70,6 +74,8 @@ class App:
     upkeep: Upkeep
     controls: Controls
     poisoned: PoisonedDeliveries
+    dead_letters: DeadLetters
+    backfill: Backfill
     queries: Queries
     explaining: Explaining
     acts: Acts
@@ -106,10 +112,13 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
     )
     upkeep = Upkeep(scheduler=scheduler, clock=clock)
     controls = ControlRows(tables.get_table_client("permits"))
+    permits = PermitTable(tables.get_table_client("permits"))
+    lake = LakeFiles(settings.lake_accounts, credential)
+    letters = DeadLetterBlobs(blobs.get_container_client(DEAD_LETTER_CONTAINER))
     engine = Engine(
         rules=rules,
         lanes=lanes,
-        permits=PermitTable(tables.get_table_client("permits")),
+        permits=permits,
         recent=recent,
         manifests=ManifestBlobs(blobs.get_container_client(MANIFEST_CONTAINER)),
         factory=factory,
@@ -141,6 +150,17 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         factory_id=settings.factory.resource_id,
         workspace_id=settings.workspace.resource_id,
     )
+    listed = sources.Sources(
+        rules=rules,
+        workspace=workspace,
+        workspace_id=settings.workspace.resource_id,
+        permits=permits,
+        intake=intake,
+        clock=clock,
+    )
+    upkeep.add(sources.MODELS, listed.models)
+    upkeep.add(sources.MONITORS, listed.monitors)
+    upkeep.add(dead_letters.CHORE, dead_letters.DeadLetterChore(letters=letters, intake=intake, clock=clock).sweep)
 
     def close() -> None:
         for part in (inline, factory, workspace, notifier, tables, wake_ups, poisoned_events, blobs, credential):
@@ -154,6 +174,10 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         upkeep=upkeep,
         controls=controls,
         poisoned=PoisonedDeliveries(messages=poisoned_events, receive=intake.receive_queued, clock=clock),
+        dead_letters=letters,
+        backfill=Backfill(
+            rules=rules, lake=lake, lanes=lanes, intake=intake, clock=clock, retention=IDENTITY_RETENTION
+        ),
         queries=queries,
         explaining=Explaining(
             rules=rules,

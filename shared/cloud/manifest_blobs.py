@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
@@ -74,11 +75,25 @@ def _entries(events: Sequence[TakenEvent]) -> Iterator[dict[str, object]]:
 
 
 def newest_by_path(events: Iterable[FileLanded]) -> dict[tuple[str, str, str], FileLanded]:
-    """The newest event of each file: by sequencer, which orders the events of one blob as plain text, then by time."""
+    """The newest event of each file."""
     newest: dict[tuple[str, str, str], FileLanded] = {}
     for event in events:
         place = event.account, event.container, event.path
         known = newest.get(place)
-        if known is None or (event.sequencer or "", event.time) > (known.sequencer or "", known.time):
+        if known is None or _newer(event, known):
             newest[place] = event
     return newest
+
+
+def _newer(event: FileLanded, known: FileLanded) -> bool:
+    """By sequencer, which orders the events of one blob as plain text; where one has none, by time.
+
+    That is an event made from a list: it has the second of its version, the one that was there when it was listed.
+    """
+    if event.sequencer and known.sequencer:
+        return (event.sequencer, event.time) > (known.sequencer, known.time)
+    return _second(event) > _second(known)
+
+
+def _second(event: FileLanded) -> tuple[datetime, bool]:
+    return event.time.replace(microsecond=0), not event.sequencer

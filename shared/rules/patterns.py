@@ -22,10 +22,12 @@ class PathPattern:
     Attributes:
         folder: how many of the path's first segments are the pattern's folder: those before the first with a star,
             and never the last.
+        prefix: the text that every fitting path begins with.
     """
 
     text: str
     container: str
+    prefix: str
     captures: tuple[str, ...]
     folder: int
     _path: re.Pattern[str] = field(repr=False, compare=False)
@@ -51,6 +53,7 @@ class PathPattern:
         return cls(
             text=text,
             container=container,
+            prefix=_prefix(parsed),
             captures=_captures(text, parsed),
             folder=folder,
             _path=re.compile(_regex(parsed)),
@@ -174,6 +177,18 @@ def _captures(text: str, parsed: Sequence[Pieces]) -> tuple[str, ...]:
         if captures.count(name) > 1:
             raise PatternError(f"{text!r} captures {{{name}}} twice; give each capture a name of its own")
     return captures
+
+
+def _prefix(parsed: Sequence[Pieces]) -> str:
+    """What comes before the first capture or star."""
+    prefix = ""
+    for i, pieces in enumerate(parsed):
+        prefix += "/" if i else ""
+        for piece in pieces:
+            if piece.kind != "text":
+                return prefix
+            prefix += piece.text
+    return prefix
 
 
 def _refuse_signs(text: str) -> None:
