@@ -74,7 +74,7 @@ class Intake:
             StorageUnavailable: it is not in the ledger, nor recorded as refused.
         """
         parsed = events.parse(raw, accounts=self._accounts, workspace_id=self._workspace_id)
-        if isinstance(parsed, FileLanded) and parsed.etag is None:
+        if isinstance(parsed, FileLanded) and parsed.etag is None and self._rules.match(parsed):
             parsed = self._look_up(parsed)
         if isinstance(parsed, Refused):
             self._refuse(parsed)

@@ -126,6 +126,11 @@ def _no_landing(envelope: Envelope, account: str, data: Fields) -> FileLanded:
     raise _Refusal(Reason.NOT_A_LANDING, f"{envelope.type} brings no new file")
 
 
+def _folder_renamed(envelope: Envelope, account: str, data: Fields) -> FileLanded:
+    advice = "it names no files: `python -m relearn backfill RULE --since TIME` takes in those that are there now"
+    raise _Refusal(Reason.NOT_A_LANDING, f"a folder was renamed, and {advice}")
+
+
 # --- the workspace ----------------------------------------------------------------------------------------------------
 
 
@@ -206,7 +211,7 @@ _FROM_STORAGE: Final[dict[str, Callable[[Envelope, str, Fields], FileLanded]]] =
     _STORAGE + "BlobDeleted": _no_landing,
     _STORAGE + "BlobTierChanged": _no_landing,
     _STORAGE + "DirectoryCreated": _no_landing,
-    _STORAGE + "DirectoryRenamed": _no_landing,
+    _STORAGE + "DirectoryRenamed": _folder_renamed,
     _STORAGE + "DirectoryDeleted": _no_landing,
     _STORAGE + "AsyncOperationInitiated": _no_landing,
     _STORAGE + "BlobInventoryPolicyCompleted": _no_landing,

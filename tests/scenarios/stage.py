@@ -206,6 +206,13 @@ class Stage:
     def states(self) -> list[str]:
         return [r["state"] for r in self.reactions()]
 
+    def manifest(self, reaction_id: str) -> list[dict[str, Any]]:
+        """The events of the batch, as the run may read them."""
+        with BlobServiceClient(self.account.blob, credential=self.credential) as service:
+            blob = service.get_blob_client(settings.MANIFEST_CONTAINER, f"{reaction_id}.json")
+            found: list[dict[str, Any]] = json.loads(blob.download_blob().readall())["events"]
+        return found
+
     def story(self, reaction_id: str) -> list[str]:
         return [entry["what"] for entry in self.get(f"reactions/{reaction_id}")[1]["history"]]
 
