@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared import telemetry
-from shared.errors import RelearnError
+from shared.errors import NotPossible, NotThere
 from shared.events import FileLanded, event_key
 from shared.intake import Intake
 from shared.lanes import lane_id
@@ -26,12 +26,6 @@ PAGE: Final = 1000
 """Files of one page: less than a minute's work, where an HTTP call has less than four."""
 GATHER: Final = timedelta(minutes=1)
 """For so long nobody looks at a lane: what one page brings becomes one batch."""
-
-
-class CannotBackfill(RelearnError):
-    """What was asked for is no backfill: the message says why."""
-
-    code = "cannot-backfill"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +69,8 @@ class Backfill:
             continuation: of the page before; None for the first.
 
         Raises:
-            CannotBackfill: there is no such rule, or it waits for no files, or the continuation is none of ours.
+            NotThere: there is no such rule.
+            NotPossible: it waits for no files, or the continuation is none that a page gave.
             StorageUnavailable: some of it was not taken in; ask again for the same page.
         """
         wanted, trigger = self._rule(rule)
@@ -103,13 +98,10 @@ class Backfill:
     def _rule(self, name: str) -> tuple[Rule, FileLandedTrigger]:
         found = self.rules.rules.get(name)
         if found is None:
-            raise CannotBackfill(
-                f"there is no rule {name!r}; there are {', '.join(sorted(self.rules.rules)) or 'none'}"
-            )
+            raise NotThere(f"there is no rule {name[:100]!r}", f"there are {', '.join(sorted(self.rules.rules))}")
         if not isinstance(found.trigger, FileLandedTrigger):
-            raise CannotBackfill(
-                f"rule {name!r} is for {found.trigger.kind} events; only file-landed has files to list"
-            )
+            what = f"rule {name!r} waits for {found.trigger.kind} events"
+            raise NotPossible(what, "only the files of a rule with file-landed can be listed")
         return found, found.trigger
 
     def _unknown(self, rule: Rule, landed: Sequence[FileLanded]) -> Iterator[FileLanded]:
@@ -160,7 +152,11 @@ def _opened(continuation: str | None, accounts: int) -> tuple[int, str | None]:
     try:
         number, marker = json.loads(base64.b64decode(continuation, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, TypeError) as error:
-        raise CannotBackfill("the continuation is none that a page gave") from error
+        raise _foreign() from error
     if type(number) is not int or not 0 <= number < accounts or not (marker is None or isinstance(marker, str)):
-        raise CannotBackfill("the continuation is none that a page gave")
+        raise _foreign()
     return number, marker
+
+
+def _foreign() -> NotPossible:
+    return NotPossible("the continuation is none that a page gave", "begin without one: what is known stays as it is")

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.backfill import PAGE, Backfill, BackfillPage, CannotBackfill
-from shared.errors import StorageUnavailable
+from shared.backfill import PAGE, Backfill, BackfillPage
+from shared.errors import NotPossible, NotThere, StorageUnavailable
 from shared.rules.patterns import PathPattern
 from tests.fakes import T0, FakeLake, landed
 from tests.world import World
@@ -160,19 +160,25 @@ def test_a_page_that_was_asked_for_twice_is_once() -> None:
 @pytest.mark.parametrize(
     ("rule", "why"),
     [
-        ("nobody", "there is no rule 'nobody'; there are note, other, score, silence"),
-        ("note", "rule 'note' is for model-registered events; only file-landed has files to list"),
-        ("silence", "rule 'silence' is for file-overdue events; only file-landed has files to list"),
+        ("note", "rule 'note' waits for model-registered events"),
+        ("silence", "rule 'silence' waits for file-overdue events"),
     ],
 )
-def test_another_rule_is_refused(rule: str, why: str) -> None:
-    with pytest.raises(CannotBackfill, match=why):
+def test_a_rule_that_waits_for_no_files_is_refused(rule: str, why: str) -> None:
+    with pytest.raises(NotPossible, match=why) as refused:
         desk().backfill.page(rule, T0)
+    assert refused.value.todo == "only the files of a rule with file-landed can be listed"
+
+
+def test_a_rule_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(NotThere, match="there is no rule 'nobody'") as refused:
+        desk().backfill.page("nobody", T0)
+    assert refused.value.todo == "there are note, other, score, silence"
 
 
 @pytest.mark.parametrize("text", ["", "?", "WzAs", "WzUsIG51bGxd", "eyJhIjogMX0=", "W3RydWUsIG51bGxd", "WzAsIDFd", "é"])
 def test_a_continuation_that_no_page_gave_is_refused(text: str) -> None:
-    with pytest.raises(CannotBackfill, match="continuation"):
+    with pytest.raises(NotPossible, match="continuation"):
         desk().page(text)
 
 
