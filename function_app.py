@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from functions import commands, intake, operations, progress
+from functions import commands, intake, operations, progress, sources
 
 # No function keys: App Service Authentication says who calls, and every route but health asks for a role.
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
@@ -10,3 +10,4 @@ app.register_functions(intake.blueprint)
 app.register_functions(progress.blueprint)
 app.register_functions(operations.blueprint)
 app.register_functions(commands.blueprint)
+app.register_functions(sources.blueprint)

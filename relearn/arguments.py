@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _reading(commands, every)
     _changing(commands, change)
     _filtered(commands, change)
+    _dead_letters(commands, every, change)
     return made
 
 
@@ -76,6 +77,33 @@ def _filtered(commands: argparse._SubParsersAction[argparse.ArgumentParser], cha
     replay.add_argument("--state")
     replay.add_argument("--dry-run", action="store_true", help="count only")
     replay.add_argument("--yes", action="store_true", help="do not ask before a replay of many")
+
+    backfill = commands.add_parser("backfill", parents=[change], help="take in files of the lake that a rule missed")
+    backfill.add_argument("rule")
+    backfill.add_argument("--since", type=moment, required=True, help="files that landed since: 24h, 7d, or a time")
+
+
+def _dead_letters(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    every: argparse.ArgumentParser,
+    change: argparse.ArgumentParser,
+) -> None:
+    letters = commands.add_parser("dead-letters", help="what Event Grid could not deliver")
+    done = letters.add_subparsers(dest="what", required=True, metavar="list|show|replay|purge")
+    listed = done.add_parser("list", parents=[every], help="their names, and why they stay")
+    listed.add_argument("--top", type=int, default=100)
+    show = done.add_parser("show", parents=[every], help="the events of one")
+    show.add_argument("name")
+    for name, what in (("replay", "have them taken in once more"), ("purge", "throw them away")):
+        act = done.add_parser(name, parents=[change], help=what)
+        which = act.add_mutually_exclusive_group(required=True)
+        which.add_argument("name", nargs="?")
+        which.add_argument("--all", action="store_true", help="all that the filter takes")
+        act.add_argument("--since", type=moment)
+        act.add_argument("--until", type=moment)
+        act.add_argument("--refused", help="a part of the reason why they stay")
+        act.add_argument("--dry-run", action="store_true", help="count only")
+        act.add_argument("--yes", action="store_true", help="do not ask before many are taken")
 
 
 def moment(text: str) -> datetime:

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -46,9 +46,13 @@ class Client:
         app: its address, https except on this machine.
         audience: what its tokens are for, such as api://CLIENT-ID.
         token: gives one; by default azure-identity's default credential.
+        pauses: in seconds, between tries.
     """
 
-    def __init__(self, app: str, audience: str, token: Token | None = None) -> None:
+    def __init__(
+        self, app: str, audience: str, token: Token | None = None, *, pauses: Sequence[float] = PAUSES
+    ) -> None:
+        self._pauses = pauses
         parts = urllib.parse.urlsplit(app)
         local = parts.hostname in _LOOPBACK
         if parts.scheme != "https" and not (parts.scheme == "http" and local):
@@ -97,7 +101,7 @@ class Client:
         """The first answer that is worth having, or the last."""
         found: tuple[int, bytes] | None = None
         why = ""
-        for pause in (*PAUSES, None):
+        for pause in (*self._pauses, None):
             try:
                 found = self._once(method, route, data, headers)
             except (OSError, http.client.HTTPException) as error:

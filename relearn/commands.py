@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections import Counter
@@ -157,26 +158,68 @@ def _replay_many(client: Client, asked: argparse.Namespace) -> None:
     if asked.dry_run or not counted["reactions"]:
         _shown(asked, counted, tables.facts)
         return
-    if not asked.yes:
-        _confirm(f"replay {counted['events']} event(s) of {counted['reactions']} reaction(s)?")
+    _confirm(asked, f"replay {counted['events']} event(s) of {counted['reactions']} reaction(s)?")
+    _shown(asked, _summed(_pages(client, "replays", {**wanted, **_request(asked)}, "replaying")), tables.facts)
+
+
+def _dead_letters(client: Client, asked: argparse.Namespace) -> None:
+    if asked.what == "list":
+        answer = client.get("dead-letters", top=asked.top)
+        _shown(asked, answer, lambda told: tables.show(told["dead_letters"], ("name", "at", "size", "refused")))
+    elif asked.what == "show":
+        _shown(asked, client.get("dead-letters/content", name=asked.name), _show_dead_letter)
+    elif asked.name is not None:
+        _shown(asked, _change(client, asked, f"dead-letters/{asked.what}", name=asked.name), tables.facts)
+    else:
+        _dead_letters_all(client, asked)
+
+
+def _show_dead_letter(told: Answer) -> None:
+    tables.facts({"name": told["name"], "events": len(told["events"]), "left out": told["events_left_out"]})
+    for each in told["events"]:
+        print(f"\n{json.dumps(each, indent=2)}")
+
+
+def _dead_letters_all(client: Client, asked: argparse.Namespace) -> None:
+    route = f"dead-letters/{asked.what}"
+    times = {name: at.isoformat() for name, at in (("since", asked.since), ("until", asked.until)) if at is not None}
+    wanted: dict[str, object] = {"all": True, **times}
+    if asked.refused:
+        wanted["refused"] = asked.refused
+    counted = _summed(_pages(client, route, {**wanted, "dry_run": True}, "counting"))
+    if asked.dry_run or not counted["dead_letters"]:
+        _shown(asked, counted, tables.facts)
+        return
+    _confirm(asked, f"{asked.what} {counted['dead_letters']} dead letter(s)?")
+    _shown(asked, _summed(_pages(client, route, {**wanted, **_request(asked)}, asked.what)), tables.facts)
+
+
+def _backfill(client: Client, asked: argparse.Namespace) -> None:
+    body = {"since": asked.since.isoformat(), **_request(asked)}
+    route = f"rules/{quote(asked.rule, safe='')}/backfill"
+    _shown(asked, _summed(_pages(client, route, body, "backfill")), tables.facts)
+
+
+# --- page by page -----------------------------------------------------------------------------------------------------
+
+
+def _request(asked: argparse.Namespace) -> dict[str, object]:
+    """One request for all pages, told so that it can be gone on with."""
     request = request_id(asked.request)
-    _say(f"request {request}: should this be interrupted, repeat it with --request, and it goes on")
-    done = _pages(client, "replays", {**wanted, "reason": asked.reason, "request": request}, "replaying")
-    _shown(asked, _summed(done), tables.facts)
+    _say(f"request {request}: should this be interrupted, say the same with --request {request}, and it goes on")
+    return {"reason": asked.reason, "request": request}
 
 
 def _pages(client: Client, route: str, body: Mapping[str, object], doing: str) -> Iterator[Answer]:
     """Each page's answer names where the next begins."""
     after: str | None = None
-    total = 0
-    while True:
+    for number in itertools.count(1):
         page = client.post(route, {**body, "after": after} if after else body)
-        total += int(page.get("events", 0))
         yield page
         after = page.get("next")
         if after is None:
             return
-        _say(f"{doing}: {total} event(s) so far, at {after}")
+        _say(f"{doing}: {number} page(s), the last: {tables.cell({k: v for k, v in page.items() if type(v) is int})}")
 
 
 def _summed(pages: Iterator[Answer]) -> Answer:
@@ -185,10 +228,12 @@ def _summed(pages: Iterator[Answer]) -> Answer:
     for page in pages:
         numbers.update({name: value for name, value in page.items() if type(value) is int})
         left.update(page.get("left_out") or {})
-    return {**{name: numbers[name] for name in ("reactions", "events", "new")}, "left_out": dict(left)}
+    return {**numbers, **({"left_out": dict(left)} if left else {})}
 
 
-def _confirm(question: str) -> None:
+def _confirm(asked: argparse.Namespace, question: str) -> None:
+    if asked.yes:
+        return
     if not sys.stdin.isatty():
         raise NothingDone(f"{question} Nobody is there to say so: add --yes")
     if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
@@ -211,4 +256,6 @@ _COMMANDS: Final[Mapping[str, Callable[[Client, argparse.Namespace], Any]]] = {
     "pause": _control,
     "resume": _control,
     "replay": _replay,
+    "dead-letters": _dead_letters,
+    "backfill": _backfill,
 }

@@ -53,6 +53,7 @@ from shared.settings import (
     process_environment,
     rules_path,
 )
+from shared.undelivered import Undelivered
 from shared.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class App:
     backfill: Backfill
     queries: Queries
     explaining: Explaining
+    undelivered: Undelivered
     acts: Acts
     cancelling: Cancelling
     replays: Replays
@@ -179,6 +181,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
             rules=rules, lake=lake, lanes=lanes, intake=intake, clock=clock, retention=IDENTITY_RETENTION
         ),
         queries=queries,
+        undelivered=Undelivered(letters=letters, intake=intake),
         explaining=Explaining(
             rules=rules,
             lanes=lanes,

@@ -54,6 +54,11 @@ def test_there_are_these_functions_and_no_others() -> None:
         "replay": "httpTrigger",
         "pause": "httpTrigger",
         "resume": "httpTrigger",
+        "list_dead_letters": "httpTrigger",
+        "show_dead_letter": "httpTrigger",
+        "replay_dead_letters": "httpTrigger",
+        "purge_dead_letters": "httpTrigger",
+        "backfill": "httpTrigger",
     }
 
 

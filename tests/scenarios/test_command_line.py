@@ -146,15 +146,15 @@ def test_it_runs_by_itself(host: FunctionHost, stage: Stage) -> None:
 # --- without an app ---------------------------------------------------------------------------------------------------
 
 
-def test_no_address_no_audience_and_no_answer(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_no_address_no_audience_and_no_answer(capsys: Any) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["reactions"])
     assert (ended.value.code, "RELEARN_APP_URL" in capsys.readouterr().err) == (2, True)
     assert main(["reactions", "--app", "http://relearn.example.com", "--audience", "a"]) == 2
     assert "a token is sent over TLS only" in capsys.readouterr().err
-    monkeypatch.setattr(http, "PAUSES", (0.0,))
-    assert main(["status", "--app", "http://127.0.0.1:9", "--audience", "a"]) == 5
-    assert "does not answer" in capsys.readouterr().err
+    with http.Client("http://127.0.0.1:9", "a", pauses=(0.0,)) as client, pytest.raises(http.CallFailed) as failed:
+        client.health()
+    assert (failed.value.exit_code, "does not answer" in str(failed.value)) == (5, True)
 
 
 def test_a_token_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:

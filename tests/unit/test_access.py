@@ -16,7 +16,7 @@ from tests.callers import APPROVER, OPERATOR, READER, ROLE_TYPE, encoded, http_f
 HEADER = "x-ms-client-principal"
 READ_ONLY = {
     *("list_reactions", "show_reaction", "show_model", "explain_file", "explain_event"),
-    *("show_controls", "list_acts"),
+    *("show_controls", "list_acts", "list_dead_letters", "show_dead_letter"),
 }
 
 
