@@ -4,13 +4,11 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import azure.functions as func
-from shared.backfill import CannotBackfill
 
 from functions import api
 from functions.api import Answer, BadRequest, Call
 from functions.commands import request_of, text_of
 from shared.access import Role
-from shared.errors import NotPossible
 from shared.undelivered import Which
 
 blueprint = func.Blueprint()
@@ -98,10 +96,7 @@ def _backfill(call: Call) -> Answer:
         raise BadRequest("since is missing", "say from when on, as in 2026-11-26T08:00:00Z")
 
     def work() -> Answer:
-        try:
-            page = asdict(call.app.backfill.page(rule, since, after))
-        except CannotBackfill as cannot:
-            raise NotPossible(str(cannot), "docs/operations.md says what can be backfilled") from cannot
+        page = asdict(call.app.backfill.page(rule, since, after))
         following = page.pop("continuation")
         return {**page, "next": following}
 
