@@ -68,6 +68,11 @@ param computeSize string = 'Standard_DS2_v2'
 @maxValue(1000)
 param maximumInstances int = 10
 
+@description('For so many days the app keeps what has ended, and what became of events.')
+@minValue(7)
+@maxValue(365)
+param retentionDays int = 30
+
 @description('The Python that Azure runs the app with.')
 @allowed(['3.11', '3.12', '3.13'])
 param pythonVersion string = '3.12'
@@ -225,6 +230,8 @@ module appStorage 'modules/app-storage.bicep' = {
     location: location
     tags: tagsOf.reactions
     networkIsolation: networkIsolation
+    // The app removes manifests with their reactions; this is for what it left behind.
+    manifestDays: retentionDays > 150 ? retentionDays + 30 : 180
   }
 }
 
@@ -496,6 +503,7 @@ module functionApp 'modules/function-app.bicep' = {
       RELEARN_WORKSPACE_ID: workspaceId
       RELEARN_ARM_ENDPOINT: environment().resourceManager
       RELEARN_EVENTS_TOPIC_ENDPOINT: eventsTopic.outputs.endpoint
+      RELEARN_RETENTION_DAYS: string(retentionDays)
       AZURE_CLIENT_ID: identities.outputs.appClientId
       DIABETES_ENDPOINT: onlineEndpoint
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -49,14 +49,16 @@ class Claims:
         clock: Clock,
         revision: Revision,
         resources: Mapping[str, int],
+        numbers: Callable[[], int],
     ) -> None:
-        """`resources`: how many permits there are of each named one."""
+        """`resources`: how many permits there are of each named one. `numbers`: after which a new lane's begin."""
         self._resources = resources
         self._lanes = lanes
         self._recent = recent
         self._manifests = manifests
         self._clock = clock
         self._revision = revision
+        self._numbers = numbers
 
     def claim(self, lane: Lane, rule: Rule, decision: Start, standing: Standing | None = None) -> Step:
         """Takes the events out of the lane, into a new reaction.
@@ -65,7 +67,7 @@ class Claims:
             Stale: somebody else changed the lane.
         """
         now = self._clock.now()
-        head = lane.head or new_head(decision.events[0], self._revision)
+        head = lane.head or new_head(decision.events[0], self._revision, after=self._numbers())
         seq = head.seq + 1
         reaction = self._new_reaction(reaction_id(lane.id, seq), rule, decision, standing, now)
         head = replace(head, seq=seq, claimed=now, ended=None, revision=self._revision)
@@ -238,8 +240,9 @@ def _counted(action: Action, count: int) -> Action:
     return replace(action, parameters={k: v.replace(_COUNT, str(count)) for k, v in action.parameters.items()})
 
 
-def new_head(event: PendingEvent, revision: Revision) -> Head:
-    return Head(rule=event.rule, key=event.key, revision=revision)
+def new_head(event: PendingEvent, revision: Revision, *, after: int) -> Head:
+    """Of a lane that has none. Its reactions are numbered after those of any lane that has been removed."""
+    return Head(rule=event.rule, key=event.key, revision=revision, seq=after)
 
 
 def chunks(events: Sequence[PendingEvent], size: int) -> list[tuple[PendingEvent, ...]]:

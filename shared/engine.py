@@ -16,6 +16,7 @@ from shared.following import FollowedFactory
 from shared.jobs.mover import WorkspaceJobs
 from shared.lanes import Decision, Lane, Replace, Skip, Start, Wait
 from shared.looks import LATER, Scheduler, is_key, lane_key
+from shared.memory import Remembered
 from shared.notices import Notices
 from shared.outbox import Outbox
 from shared.ports import (
@@ -67,8 +68,10 @@ class Engine:
         scheduler: Scheduler,
         upkeep: Upkeep,
         controls: Controls,
+        remembered: Remembered,
     ) -> None:
         self._rules = rules
+        self._remembered = remembered
         self._upkeep = upkeep
         self._lanes = lanes
         self._factory = factory
@@ -83,6 +86,7 @@ class Engine:
             clock=clock,
             revision=rules.revision,
             resources=rules.resources,
+            numbers=remembered.numbers,
         )
         self._starts = Starts(
             permits=permits,
@@ -209,7 +213,8 @@ class Engine:
         rule = self._rule(lane)
         reaction = running.reaction if running is not None else None
         standing = standing_of(self._workspace, rule, lane, reaction)
-        decision = decide(rule, lane, self._rules.revision, self._clock.now(), standing)
+        memory = self._remembered.of(lane.pending)
+        decision = decide(rule, lane, self._rules.revision, self._clock.now(), standing, memory=memory)
         if isinstance(decision, Start | Replace) and rule is not None:
             decision = self._unless_stopped(lane, rule, decision)
         if isinstance(decision, Start) and rule is not None:
@@ -253,7 +258,9 @@ class Engine:
         return self._rules.rules.get(name)
 
     def _skip(self, lane: Lane, decision: Skip) -> None:
-        head = replace(lane.head or new_head(decision.events[0], self._rules.revision), revision=self._rules.revision)
+        revision = self._rules.revision
+        head = lane.head or new_head(decision.events[0], revision, after=self._remembered.numbers())
+        head = replace(head, revision=revision)
         for part in chunks(decision.events, LaneChange(head=head).capacity()):
             change = LaneChange(head=head, take=part, skipped=decision.reason, at=self._clock.now())
             head = self._lanes.commit(lane.id, change).head or head

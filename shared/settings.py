@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -64,6 +65,8 @@ class Settings:
     topic_endpoint: str | None
     """Of the Event Grid topic that lifecycle events are published to; None where nobody wants them."""
     client_id: str | None
+    retention: timedelta
+    """How long what has ended is kept, and what became of events."""
     platform_authenticates: bool = False
     """Whether App Service Authentication is on: the platform itself sets WEBSITE_AUTH_ENABLED, and nobody else may."""
 
@@ -99,6 +102,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         topic_endpoint=_topic(read),
         client_id=read.optional("AZURE_CLIENT_ID"),
         platform_authenticates=(read.optional(PLATFORM_AUTHENTICATION) or "").lower() == "true",
+        retention=timedelta(days=read.whole("RELEARN_RETENTION_DAYS", default=30, least=7, most=365)),
     )
     if read.problems:
         raise ConfigurationError(read.problems)
@@ -126,6 +130,16 @@ class _Reader:
         if value and (not value.startswith("https://") or _host(value) is None):
             self.wrong(name, f"must be an https address, not {value[:40]!r}: tokens are only sent over TLS")
         return (value or "").rstrip("/")
+
+    def whole(self, name: str, *, default: int, least: int, most: int) -> int:
+        """A whole number, from `least` to `most`."""
+        value = self.optional(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
+            self.wrong(name, f"must be a whole number from {least} to {most}, not {value[:40]!r}")
+            return default
+        return int(value)
 
     def wrong(self, name: str, message: str) -> None:
         self.problems.append(Problem(where=f"setting {name}", message=message))

@@ -17,6 +17,7 @@ from shared.acts import Acts
 from shared.backfill import Backfill
 from shared.cancelling import Cancelling
 from shared.cloud import storage
+from shared.cloud.archive_table import ArchiveTable
 from shared.cloud.control_rows import ControlRows
 from shared.cloud.data_factory import DataFactoryClient
 from shared.cloud.dead_letter_blobs import DeadLetterBlobs
@@ -36,10 +37,12 @@ from shared.errors import ConfigurationError, Problem
 from shared.explaining import Explaining
 from shared.intake import Intake
 from shared.looks import InlineLooks, Scheduler
+from shared.memory import Remembered
 from shared.poisoned import PoisonedDeliveries
 from shared.ports import Clock, Controls, DeadLetters
 from shared.queries import Queries
 from shared.replays import Replays
+from shared.retention import Retention
 from shared.rules import Rules
 from shared.rules import file as rules_file
 from shared.settings import (
@@ -112,17 +115,23 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         wake_ups,
         clock,
     )
+    manifests = ManifestBlobs(blobs.get_container_client(MANIFEST_CONTAINER))
+    archive = ArchiveTable(tables.get_table_client("lanes"), tables.get_table_client("permits"))
     upkeep = Upkeep(scheduler=scheduler, clock=clock)
     controls = ControlRows(tables.get_table_client("permits"))
     permits = PermitTable(tables.get_table_client("permits"))
     lake = LakeFiles(settings.lake_accounts, credential)
     letters = DeadLetterBlobs(blobs.get_container_client(DEAD_LETTER_CONTAINER))
+    retention = Retention(
+        archive=archive, manifests=manifests, recent=recent, rules=rules, clock=clock, retention=settings.retention
+    )
+    upkeep.add("retention", retention)
     engine = Engine(
         rules=rules,
         lanes=lanes,
         permits=permits,
         recent=recent,
-        manifests=ManifestBlobs(blobs.get_container_client(MANIFEST_CONTAINER)),
+        manifests=manifests,
         factory=factory,
         workspace=workspace,
         notifier=notifier,
@@ -130,6 +139,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         scheduler=scheduler,
         upkeep=upkeep,
         controls=controls,
+        remembered=Remembered(archive=archive, clock=clock, retention=settings.retention),
     )
     lake = LakeFiles(settings.lake_accounts, credential)
     inline = InlineLooks(engine.look_at_lane)

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from shared.controls import ControlState, Pause, WaitingLane
 from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetBusy, TargetRefused
@@ -27,17 +27,21 @@ from shared.ports import (
     LaneChange,
     NewDeployment,
     NewJob,
+    OldRow,
+    OldRows,
     Permit,
     PoisonedEvent,
     RefusedEvent,
+    Removal,
     Resource,
+    RowKind,
     Run,
     RunStatus,
     Saved,
     Waiter,
     WorkspaceJob,
 )
-from shared.reactions import HistoryEntry, Job, Reaction, address
+from shared.reactions import HistoryEntry, Job, Reaction, State, address
 from shared.rollouts.smoke import Answer
 
 WORKSPACE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/mlw"
@@ -180,6 +184,119 @@ class FakeLanes:
         lane, _, seq = reaction_id.rpartition("-")
         found = [t for t in self._of(lane).taken.values() if t.reaction == int(seq)]
         return sorted(found, key=lambda t: (t.pending.accepted, t.pending.id))
+
+
+class FakeArchive:
+    """The rows of FakeLanes, in the order of their keys. A token is the key of the last row of a page."""
+
+    def __init__(self, lanes: FakeLanes) -> None:
+        self.lanes = lanes
+        self.storage = lanes.storage
+        self.saved = Removal()
+
+    def removal(self) -> Removal:
+        self.storage.call("read removal")
+        return self.saved
+
+    def save(self, removal: Removal) -> Removal | None:
+        self.storage.call("save removal")
+        if removal.etag != self.saved.etag:
+            return None
+        self.saved = replace(removal, etag=self.storage.etag())
+        return self.saved
+
+    def page(self, cutoff: datetime, place: str | None, size: int) -> OldRows:
+        self.storage.call("page of old rows")
+        found = sorted((row for row in self._rows() if _may_be_old(row, cutoff)), key=_order)
+        after = [row for row in found if place is None or json.dumps(_order(row)) > place]
+        page = after[:size]
+        return OldRows(rows=page, place=json.dumps(_order(page[-1])) if len(after) > size else None)
+
+    def _rows(self) -> Iterable[OldRow]:
+        for lane, found in self.lanes.partitions.items():
+            for event_id, taken in found.taken.items():
+                at = max(taken.at, taken.pending.event.time)
+                yield OldRow(lane=lane, key=f"d!{event_id}", kind=RowKind.IDENTITY, at=at, number=taken.reaction or 0)
+            if found.head is not None:
+                yield _head_as_row(lane, found.head)
+            for seq, reaction in found.reactions.items():
+                yield OldRow(
+                    lane=lane,
+                    key=f"r!{seq:08}",
+                    kind=RowKind.REACTION,
+                    at=reaction.ended,
+                    number=seq,
+                    in_use=not reaction.final,
+                    superseded=reaction.state is State.SUPERSEDED,
+                    manifest=reaction.manifest_url is not None,
+                    etag=reaction.etag,
+                )
+            for seq, lines in found.history.items():
+                for line in lines:
+                    key = f"y!{seq:08}!{id(line):020}"
+                    yield OldRow(lane=lane, key=key, kind=RowKind.HISTORY, at=line.at, number=seq)
+
+    def pending(self, lane: str, event_ids: Sequence[str]) -> frozenset[str]:
+        self.storage.call("pending of old")
+        return frozenset(event_ids) & self.lanes.partitions[lane].pending.keys()
+
+    def reactions(self, lane: str, numbers: Iterable[int]) -> list[OldRow]:
+        self.storage.call("reactions of old")
+        asked = set(numbers)
+        found = [row for row in self._rows() if (row.lane, row.kind) == (lane, RowKind.REACTION)]
+        return [row for row in found if row.number in asked]
+
+    def in_use(self, lane: str) -> bool:
+        self.storage.call("head in use")
+        head = self.lanes._of(lane).head
+        return head is not None and _head_as_row(lane, head).in_use
+
+    def nothing_left(self, lane: str) -> bool:
+        self.storage.call("nothing left")
+        found = self.lanes.partitions[lane]
+        return not (found.pending or found.taken or found.reactions or any(found.history.values()) or found.outbox)
+
+    def remove(self, lane: str, rows: Sequence[OldRow]) -> int:
+        self.storage.call("remove old")
+        now = {row.key: row for row in self._rows() if row.lane == lane}
+        parts = [rows[start : start + 100] for start in range(0, len(rows), 100)]
+        going = [p for p in parts if all(row.key in now and now[row.key].etag == row.etag for row in p)]
+        for row in (row for part in going for row in part):
+            self._drop(self.lanes.partitions[lane], row)
+        return sum(len(part) for part in going)
+
+    def _drop(self, found: _Partition, row: OldRow) -> None:
+        if row.kind is RowKind.IDENTITY:
+            del found.taken[row.event_id]
+        elif row.kind is RowKind.REACTION:
+            del found.reactions[row.number]
+        elif row.kind is RowKind.HEAD:
+            found.head = None
+        else:
+            lines = found.history[row.number]
+            lines[:] = [line for line in lines if not row.key.endswith(f"!{id(line):020}")]
+
+
+def _may_be_old(row: OldRow, cutoff: datetime) -> bool:
+    return row.kind is RowKind.HEAD or (row.at is not None and row.at < cutoff)
+
+
+def _order(row: OldRow) -> tuple[str, str]:
+    return row.lane, row.key if row.kind is not RowKind.HEAD else "l"
+
+
+def _head_as_row(lane: str, head: Head) -> OldRow:
+    in_use = head.running is not None or head.claim is not None or head.inherits is not None
+    return OldRow(
+        lane=lane,
+        key="l",
+        kind=RowKind.HEAD,
+        at=head.ended,
+        number=head.seq,
+        rule=head.rule,
+        in_use=in_use,
+        etag=head.etag,
+    )
 
 
 class FakeControls:
@@ -368,6 +485,7 @@ class FakeRecent:
         self.listed: dict[str, Reaction] = {}
         self.kept: dict[str, Act] = {}
         self.counts: Counter[str] = Counter()
+        self.counted: list[tuple[date, str]] = []
         self.last: list[RefusedEvent] = []
 
     def put(self, reaction: Reaction) -> None:
@@ -391,9 +509,20 @@ class FakeRecent:
         of_day = (act for act in self.kept.values() if act.at.date() == day.date())
         return sorted(of_day, key=lambda act: act.at, reverse=True)
 
+    def forget(self, before: datetime, at_most: int) -> int:
+        self.storage.call("forget recent")
+        gone = [(day, reason) for day, reason in self.counted if day < before.date()]
+        self.counts.subtract(reason for _, reason in gone)
+        self.counted = [counted for counted in self.counted if counted not in gone]
+        old = [r.id for r in self.listed.values() if r.created.date() < before.date()][:at_most]
+        for each in old:
+            del self.listed[each]
+        return len(old)
+
     def count_refused(self, refused: Refused, at: datetime) -> None:
         self.storage.call("count refused")
         self.counts[str(refused.reason)] += 1
+        self.counted.append((at.date(), str(refused.reason)))
         self.last.append(
             RefusedEvent(
                 at=at,
@@ -412,13 +541,21 @@ class FakeManifests:
     def __init__(self, storage: Storage | None = None) -> None:
         self.storage = storage or Storage()
         self.written: dict[str, list[TakenEvent]] = {}
+        self.written_at: dict[str, datetime] = {}
 
     def url(self, reaction_id: str) -> str:
         return f"https://manifests.invalid/{reaction_id}.json"
 
     def write(self, reaction: Reaction, events: Sequence[TakenEvent]) -> None:
         self.storage.call("write manifest")
-        self.written.setdefault(reaction.id, list(events))
+        if reaction.id not in self.written:
+            self.written[reaction.id] = list(events)
+            self.written_at[reaction.id] = reaction.created
+
+    def remove(self, reaction_id: str, before: datetime) -> None:
+        self.storage.call("remove manifest")
+        if reaction_id in self.written and self.written_at[reaction_id] < before:
+            del self.written[reaction_id]
 
 
 class FakeLake:

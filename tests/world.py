@@ -12,15 +12,18 @@ from shared.errors import StorageUnavailable
 from shared.events import DriftDetected, FileLanded, ModelRegistered
 from shared.intake import Intake
 from shared.looks import Scheduler
+from shared.memory import DEFAULT_RETENTION, Remembered
 from shared.ports import Due
 from shared.queries import Queries
 from shared.reactions import Reaction
+from shared.retention import Retention
 from shared.rules import Rules
 from shared.rules import file as rules_file
 from shared.upkeep import Upkeep
 from tests.fakes import (
     T0,
     WORKSPACE,
+    FakeArchive,
     FakeClock,
     FakeControls,
     FakeDueTable,
@@ -65,6 +68,7 @@ class World:
     storage: Storage = field(default_factory=Storage)
     inline: bool = True
     topic: bool = True
+    retention: timedelta = DEFAULT_RETENTION
 
     def __post_init__(self) -> None:
         self.lanes = FakeLanes(self.storage)
@@ -74,6 +78,7 @@ class World:
         self.controls = FakeControls(self.storage)
         self.recent = FakeRecent(self.storage)
         self.manifests = FakeManifests(self.storage)
+        self.archive = FakeArchive(self.lanes)
         self.lake = FakeLake()
         self.factory = FakeFactory(self.clock, self.storage)
         self.factory.pipelines["score"] = DECLARED
@@ -87,6 +92,15 @@ class World:
         loaded = rules_of(self.rules, modified)
         self.scheduler = Scheduler(self.due, self.wake_ups, self.clock)
         self.upkeep = Upkeep(scheduler=self.scheduler, clock=self.clock)
+        self.forgetting = Retention(
+            archive=self.archive,
+            manifests=self.manifests,
+            recent=self.recent,
+            rules=loaded,
+            clock=self.clock,
+            retention=self.retention,
+        )
+        self.upkeep.add("retention", self.forgetting)
         self.engine = Engine(
             rules=loaded,
             lanes=self.lanes,
@@ -100,6 +114,7 @@ class World:
             scheduler=self.scheduler,
             upkeep=self.upkeep,
             controls=self.controls,
+            remembered=Remembered(archive=self.archive, clock=self.clock, retention=self.retention),
         )
         self.intake = Intake(
             rules=loaded,

@@ -32,9 +32,12 @@ def _matches(pattern: str, what: str) -> Callable[[str], str | None]:
     return lambda value: None if re.fullmatch(pattern, value) else f"must be {what}, not {value!r}"
 
 
-def _instances(value: str) -> str | None:
-    fine = value.isascii() and value.isdecimal() and 1 <= int(value) <= 1000
-    return None if fine else f"must be a whole number from 1 to 1000, not {value!r}"
+def _whole(least: int, most: int) -> Callable[[str], str | None]:
+    def check(value: str) -> str | None:
+        fine = value.isascii() and value.isdecimal() and least <= int(value) <= most
+        return None if fine else f"must be a whole number from {least} to {most}, not {value!r}"
+
+    return check
 
 
 _FLAG: Final = _one_of("true", "false")
@@ -47,7 +50,8 @@ FORMS: Final[Mapping[str, Callable[[str], str | None]]] = {
     "RELEARN_ENDPOINT_AUTH_MODE": _one_of("AADToken", "Key", "AMLToken"),
     "RELEARN_LOW_PRIORITY_COMPUTE": _FLAG,
     "RELEARN_COMPUTE_SIZE": _matches(r"Standard_\w+", "the size of a machine, such as Standard_DS2_v2"),
-    "RELEARN_MAXIMUM_INSTANCES": _instances,
+    "RELEARN_MAXIMUM_INSTANCES": _whole(1, 1000),
+    "RELEARN_RETENTION_DAYS": _whole(7, 365),
     "RELEARN_PYTHON_VERSION": _one_of("3.11", "3.12", "3.13"),
     "RELEARN_ALERT_EMAIL": _matches(r"[^@\s]+@[^@\s]+", "an e-mail address"),
     "RELEARN_DIABETES_ENDPOINT": _matches(

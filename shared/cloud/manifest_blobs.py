@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from azure.core import MatchConditions
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, ContentSettings
 
 from shared.cloud.storage import storage_call
@@ -46,6 +46,13 @@ class ManifestBlobs:
                     content_settings=ContentSettings(content_type="application/json"),
                 )
             except (ResourceExistsError, ResourceModifiedError):
+                return
+
+    def remove(self, reaction_id: str, before: datetime) -> None:
+        with storage_call(f"removal of the manifest of {reaction_id}"):
+            try:
+                self._container.delete_blob(_name(reaction_id), if_unmodified_since=before)
+            except (ResourceNotFoundError, ResourceModifiedError):
                 return
 
 

@@ -6,15 +6,17 @@ import random
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, Final
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient, UpdateMode
 
 from shared.cloud import rows
-from shared.cloud.storage import storage_call
+from shared.cloud.storage import MOST_OPERATIONS, storage_call
 from shared.events import Refused
 from shared.ports import Act, RefusedEvent
 from shared.reactions import Reaction
@@ -70,6 +72,27 @@ class RecentTable:
         with storage_call("list of what was done"):
             found = self._table.query_entities(f"PartitionKey eq '{_day(day)}' and RowKey ge 'o' and RowKey lt 'p'")
             return sorted((_act(row) for row in found), key=lambda act: act.at, reverse=True)
+
+    def forget(self, before: datetime, at_most: int) -> int:
+        day = _day(before)
+        # Of the days' partitions; the one of what was refused sorts after all of them, and counts by day, too.
+        conditions = (
+            f"PartitionKey lt '{day}'",
+            f"PartitionKey eq '{_REFUSED}' and RowKey ge 'c!' and RowKey lt 'c!{day}'",
+        )
+        found: list[rows.Row] = []
+        with storage_call("removal of old lists"):
+            for condition in conditions:
+                listed = self._table.query_entities(condition, select=["PartitionKey", "RowKey"])
+                found += islice(listed, at_most - len(found))
+            for partition, of_day in groupby(found, key=itemgetter("PartitionKey")):
+                self._delete(partition, [row["RowKey"] for row in of_day])
+        return len(found)
+
+    def _delete(self, partition: str, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), MOST_OPERATIONS):
+            part = keys[start : start + MOST_OPERATIONS]
+            self._table.submit_transaction([("delete", {"PartitionKey": partition, "RowKey": key}) for key in part])
 
     def count_refused(self, refused: Refused, at: datetime) -> None:
         day = _day(at)

@@ -23,6 +23,9 @@ _PATIENCE: Final[dict[str, Any]] = {
     "retry_backoff_factor": 0.3,
 }
 
+MOST_OPERATIONS: Final = 100
+"""So many operations go into one transaction of a table, on one partition."""
+
 
 def tables(settings: StorageSettings, credential: TokenCredential) -> TableServiceClient:
     if settings.connection_string is not None:

@@ -7,16 +7,22 @@ from typing import Final
 
 from shared.decisions import collecting
 from shared.lanes import Decision, Head, Lane, PendingEvent, Skip, SkipReason, Start, Wait
+from shared.memory import DEFAULT_MEMORY, Memory
 from shared.rollouts import candidates
 from shared.rollouts.candidates import Standing
 from shared.rules import DeployModel, DuringCooldown, Revision, Rule, WhileRunning
 
-IDENTITY_RETENTION: Final = timedelta(days=30)
 OLDER_RULES_WAIT: Final = timedelta(minutes=1)
 
 
 def decide(
-    rule: Rule | None, lane: Lane, revision: Revision, now: datetime, standing: Standing | None = None
+    rule: Rule | None,
+    lane: Lane,
+    revision: Revision,
+    now: datetime,
+    standing: Standing | None = None,
+    *,
+    memory: Memory = DEFAULT_MEMORY,
 ) -> Decision:
     """What should happen to the lane's pending events. Pure: the same arguments give the same decision.
 
@@ -24,10 +30,11 @@ def decide(
         rule: the lane's rule as this worker knows it; None if this worker's rules have no such rule.
         revision: of the rules this worker has loaded.
         standing: for a rule that deploys models, what the workspace says; None where it could not be asked.
+        memory: how far back events are known.
     """
     if any(revision.older_than(known) for known in _revisions(lane)):
         return Wait(until=now + OLDER_RULES_WAIT, reason="this worker's rules are older than the lane's")
-    skip = _skip(rule, lane)
+    skip = _skip(rule, lane, memory)
     if skip is not None:
         return skip
     if not lane.pending or rule is None:
@@ -71,22 +78,18 @@ def _revisions(lane: Lane) -> set[Revision]:
     return {e.revision for e in lane.pending} | ({lane.head.revision} if lane.head is not None else set())
 
 
-def _skip(rule: Rule | None, lane: Lane) -> Skip | None:
+def _skip(rule: Rule | None, lane: Lane, memory: Memory) -> Skip | None:
     if not lane.pending:
         return None
     if rule is None:
         return Skip(events=lane.pending, reason=SkipReason.RULE_REMOVED)
     judged = (
-        (SkipReason.TOO_OLD, tuple(e for e in lane.pending if _too_old(e))),
+        (SkipReason.TOO_OLD, tuple(e for e in lane.pending if memory.too_old(e))),
         (SkipReason.RULE_CHANGED, tuple(e for e in lane.pending if not _still_matches(rule, e))),
         (SkipReason.WHILE_RUNNING, tuple(e for e in lane.pending if _came_while_running(rule, lane.head, e))),
         (SkipReason.COOLDOWN, tuple(e for e in lane.pending if _came_in_cooldown(rule, lane.head, e))),
     )
     return next((Skip(events=events, reason=reason) for reason, events in judged if events), None)
-
-
-def _too_old(event: PendingEvent) -> bool:
-    return event.replay is None and event.event.time < event.accepted - IDENTITY_RETENTION
 
 
 def _still_matches(rule: Rule, event: PendingEvent) -> bool:

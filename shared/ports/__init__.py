@@ -38,9 +38,11 @@ from shared.ports.outside import (
     Workspace,
     WorkspaceJob,
 )
+from shared.ports.retention import Archive, OldRow, OldRows, Removal, RowKind
 
 __all__ = [
     "Act",
+    "Archive",
     "Clock",
     "Component",
     "Controls",
@@ -60,13 +62,17 @@ __all__ = [
     "NewDeployment",
     "NewJob",
     "Notifier",
+    "OldRow",
+    "OldRows",
     "Permit",
     "Permits",
     "PoisonedEvent",
     "PoisonedEvents",
     "Recent",
     "RefusedEvent",
+    "Removal",
     "Resource",
+    "RowKind",
     "Run",
     "RunStatus",
     "Saved",

@@ -299,6 +299,12 @@ class Recent(Protocol):
     def reactions(self, day: datetime) -> list[tuple[str, str]]:
         """(id, state when listed) of the reactions created on that UTC day, newest first."""
 
+    def forget(self, before: datetime, at_most: int) -> int:
+        """Removes the lists and the counts of days that were over by then; gives how many rows it removed.
+
+        So many that there may be more where it gives `at_most`.
+        """
+
     def count_refused(self, refused: Refused, at: datetime) -> None:
         """Counts a refused or unmatched event by its reason, and keeps it among the last 1,000."""
 

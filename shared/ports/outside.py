@@ -22,6 +22,9 @@ class Manifests(Protocol):
     def write(self, reaction: Reaction, events: Sequence[TakenEvent]) -> None:
         """Writes the batch once; a manifest that exists stays as it is."""
 
+    def remove(self, reaction_id: str, before: datetime) -> None:
+        """Removes the manifest if it was written before that time. One that is gone is no error."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileProperties:
