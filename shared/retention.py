@@ -31,7 +31,6 @@ PAGE: Final = 250
 PAGES: Final = 4
 REMOVALS: Final = 300
 """In one part at most so many pages of so many rows are looked at; after so many removals it ends early."""
-_BELONGINGS: Final = (RowKind.IDENTITY, RowKind.HISTORY)
 
 
 def cutoff_of(now: datetime, retention: timedelta) -> datetime:
@@ -94,18 +93,19 @@ class Retention:
                 break
             page = self._archive.page(cutoff, place or None, PAGE)
             looked += len(page.rows)
-            for lane, rows in groupby(page.rows, key=lambda row: row.lane):
-                numbers = max(numbers, self._lane(lane, list(rows), removal, cutoff, removed))
+            for _, rows in groupby(page.rows, key=lambda row: row.lane):
+                gone, number = self._lane(list(rows), removal, cutoff)
+                removed, numbers = removed + gone, max(numbers, number)
             place = page.place
         saved = self._archive.save(replace(removal, place=place, numbers=numbers))
         if removed.total() or place is None:
             facts = {
                 "before": cutoff.isoformat(),
                 "looked_at": looked,
-                "reactions": removed["reactions"],
-                "history": removed["history"],
-                "identities": removed["identities"],
-                "lanes": removed["lanes"],
+                "reactions": removed[RowKind.REACTION],
+                "history": removed[RowKind.HISTORY],
+                "identities": removed[RowKind.IDENTITY],
+                "lanes": removed[RowKind.HEAD],
                 "lists": removed["lists"],
                 "done": place is None,
             }
@@ -116,27 +116,30 @@ class Retention:
             return now + SOON
         return max((removal.began or now) + EVERY, now + AT_LEAST_APART)
 
-    def _lane(
-        self, lane: str, rows: Sequence[OldRow], removal: Removal, cutoff: datetime, removed: Counter[str]
-    ) -> int:
-        """Removes what may go of a lane's rows on one page. Gives the number that new lanes must go beyond for it."""
+    def _lane(self, rows: Sequence[OldRow], removal: Removal, cutoff: datetime) -> tuple[Counter[str], int]:
+        """Removes what may go of a lane's rows on one page.
+
+        Gives what went, by kind, and the number that new lanes must go beyond because this one is to go.
+        """
+        lane, removed = rows[0].lane, Counter[str]()
         old = {kind: [row for row in rows if row.kind is kind and _old(row, cutoff)] for kind in RowKind}
-        removed["reactions"] += self._remove(
-            lane, self._without_manifest(self._ended(lane, old[RowKind.REACTION]), cutoff)
-        )
-        kept = self._kept(lane, {row.number for kind in _BELONGINGS for row in old[kind]} - {0}, cutoff)
-        for kind in _BELONGINGS:
-            old[kind] = [row for row in old[kind] if row.number not in kept]
-        removed["history"] += self._remove(lane, old[RowKind.HISTORY])
-        removed["identities"] += self._remove(lane, self._not_pending(lane, old[RowKind.IDENTITY]))
+        ended = self._ended(lane, old[RowKind.REACTION])
+        kept = self._kept(lane, [*old[RowKind.IDENTITY], *old[RowKind.HISTORY]], ended, cutoff)
+        lines = [row for row in old[RowKind.HISTORY] if row.number not in kept]
+        identities = [row for row in old[RowKind.IDENTITY] if row.number not in kept]
+        for row in ended:
+            if row.manifest:  # first: without its reaction nobody would find it
+                self._manifests.remove(reaction_id(lane, row.number), cutoff)
+        removed += self._remove(lane, [*ended, *lines, *self._not_pending(lane, identities)])
         going = [head for head in old[RowKind.HEAD] if self._may_go(head)]
         for head in going:
             if head.number <= removal.settled:
-                removed["lanes"] += self._archive.remove(lane, [head])
-        return max((head.number for head in going), default=0)
+                removed += self._remove(lane, [head])
+        return removed, max((head.number for head in going), default=0)
 
-    def _remove(self, lane: str, rows: Sequence[OldRow]) -> int:
-        return self._archive.remove(lane, rows) if rows else 0
+    def _remove(self, lane: str, rows: Sequence[OldRow]) -> Counter[str]:
+        gone = self._archive.remove(lane, rows) if rows else ()
+        return Counter(str(row.kind) for row in gone)
 
     def _not_pending(self, lane: str, identities: Sequence[OldRow]) -> list[OldRow]:
         """An event that was delivered again and still waits is known by its identity only."""
@@ -144,13 +147,6 @@ class Retention:
             return []
         again = self._archive.pending(lane, [row.event_id for row in identities])
         return [row for row in identities if row.event_id not in again]
-
-    def _without_manifest(self, reactions: Sequence[OldRow], cutoff: datetime) -> list[OldRow]:
-        """Their manifests first: nobody would find them without the reaction."""
-        for row in reactions:
-            if row.manifest:
-                self._manifests.remove(reaction_id(row.lane, row.number), cutoff)
-        return list(reactions)
 
     def _ended(self, lane: str, reactions: Sequence[OldRow]) -> list[OldRow]:
         """Reactions that may go. The events of a superseded one are those of the next as well: it goes after that."""
@@ -162,9 +158,10 @@ class Retention:
                 going.add(number)
         return [row for row in reactions if row.number in going]
 
-    def _kept(self, lane: str, numbers: Set[int], cutoff: datetime) -> Set[int]:
-        """Those of the numbers that have a reaction which does not go in this pass: then what belongs to it stays."""
-        found = self._reactions(lane, numbers)
+    def _kept(self, lane: str, rows: Sequence[OldRow], ended: Sequence[OldRow], cutoff: datetime) -> Set[int]:
+        """The reactions to which some of the rows belong, and which do not go in this pass."""
+        going = {row.number for row in ended}
+        found = self._reactions(lane, {row.number for row in rows} - going - {0})
         return {row.number for row in found if row.superseded or not _old(row, cutoff)}
 
     def _reactions(self, lane: str, numbers: Set[int]) -> Sequence[OldRow]:

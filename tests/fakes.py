@@ -256,14 +256,15 @@ class FakeArchive:
         found = self.lanes.partitions[lane]
         return not (found.pending or found.taken or found.reactions or any(found.history.values()) or found.outbox)
 
-    def remove(self, lane: str, rows: Sequence[OldRow]) -> int:
+    def remove(self, lane: str, rows: Sequence[OldRow]) -> list[OldRow]:
         self.storage.call("remove old")
         now = {row.key: row for row in self._rows() if row.lane == lane}
         parts = [rows[start : start + 100] for start in range(0, len(rows), 100)]
         going = [p for p in parts if all(row.key in now and now[row.key].etag == row.etag for row in p)]
-        for row in (row for part in going for row in part):
+        gone = [row for part in going for row in part]
+        for row in gone:
             self._drop(self.lanes.partitions[lane], row)
-        return sum(len(part) for part in going)
+        return gone
 
     def _drop(self, found: _Partition, row: OldRow) -> None:
         if row.kind is RowKind.IDENTITY:

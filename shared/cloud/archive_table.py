@@ -114,9 +114,9 @@ class ArchiveTable:
             found = list(islice(self._keys(lane, f"RowKey ne '{rows.HEAD}'", results_per_page=1), 1))
         return not found
 
-    def remove(self, lane: str, old: Sequence[OldRow]) -> int:
+    def remove(self, lane: str, old: Sequence[OldRow]) -> list[OldRow]:
         parts = (old[start : start + MOST_OPERATIONS] for start in range(0, len(old), MOST_OPERATIONS))
-        return sum(len(part) for part in parts if self._removed(lane, part))
+        return [row for part in parts if self._removed(lane, part) for row in part]
 
     def _removed(self, lane: str, part: Sequence[OldRow]) -> bool:
         operations = [

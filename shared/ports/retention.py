@@ -106,5 +106,5 @@ class Archive(Protocol):
     def nothing_left(self, lane: str) -> bool:
         """Whether the lane has no row but its head."""
 
-    def remove(self, lane: str, rows: Sequence[OldRow]) -> int:
-        """Removes rows that have not changed since they were read; gives how many. Others stay for another pass."""
+    def remove(self, lane: str, rows: Sequence[OldRow]) -> list[OldRow]:
+        """Removes rows that have not changed since they were read; gives those. Others stay for another pass."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def problems(**changes: str | None) -> list[str]:
         ("RELEARN_LAKE_BLOB_SERVICE_URIS", "https://127.0.0.1:1/"),
         ("RELEARN_LAKE_BLOB_SERVICE_URIS", "https://a.blob.core.windows.net,https://a.dfs.core.windows.net"),
         ("RELEARN_DATA_FACTORY_ID", None),
+        *(
+            ("RELEARN_RETENTION_DAYS", wrong)
+            for wrong in ("6", "366", "30d", "-7", "7.5", "\N{ARABIC-INDIC DIGIT SEVEN}")
+        ),
         ("RELEARN_DATA_FACTORY_ID", "adf-relearn"),
         ("RELEARN_WORKSPACE_ID", "mlw-relearn"),
         ("RELEARN_ARM_ENDPOINT", "management.azure.com"),
@@ -83,3 +88,9 @@ def test_the_factory_is_read_from_its_resource_id_whatever_its_case() -> None:
 def test_the_rules_file_is_beside_host_json_unless_told_otherwise(value: str | None, expected: str) -> None:
     environment = {} if value is None else {"RELEARN_RULES": value}
     assert rules_path(Path("/app"), environment) == Path("/app") / expected
+
+
+def test_things_are_kept_for_thirty_days_unless_the_setting_says_otherwise() -> None:
+    assert from_environment({**RIGHT, "RELEARN_RETENTION_DAYS": ""}).retention == timedelta(days=30)
+    for days in (7, 365):
+        assert from_environment({**RIGHT, "RELEARN_RETENTION_DAYS": str(days)}).retention == timedelta(days=days)
