@@ -13,6 +13,7 @@ from shared.errors import Stale
 from shared.lanes import Claim, Head, Lane, PendingEvent, Start
 from shared.models import deployment_name
 from shared.ports import Clock, LaneChange, Lanes, Manifests, Recent
+from shared.quality import Requirement
 from shared.reactions import (
     TEXT,
     Action,
@@ -161,7 +162,21 @@ class Claims:
             changed=now,
             events=0,
             manifest_url=url if needs_manifest else None,
+            require=_requirement(rule, decision.events),
         )
+
+
+def _requirement(rule: Rule, events: Sequence[PendingEvent]) -> Requirement | None:
+    """Of several breaches the last one's report counts: it is about all that has come by then."""
+    if rule.require is None:
+        return None
+    last = max(events, key=lambda event: (event.event.time, event.id))
+    match = rule.match(last.event)
+    return Requirement(
+        report=rule.require.report.render(match.captures if match is not None else {}),
+        min_rows=rule.require.min_rows,
+        max_missing=rule.require.max_missing,
+    )
 
 
 def _action(rule: Rule, decision: Start, standing: Standing | None, known: Mapping[str, str]) -> Action:

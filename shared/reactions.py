@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from shared.errors import RelearnError
 from shared.models import ModelRef
+from shared.quality import Requirement
 from shared.rules import Gate, Priority, Rate, Serving
 
 
@@ -278,6 +279,8 @@ class Reaction:
     """Who wants its end, and why."""
     queues: tuple[str, ...] = ()
     """The resources for which it waits its turn: it may be looked at before `next_look`, when one of them is free."""
+    require: Requirement | None = None
+    """What its data must be like; None once they have been judged."""
     etag: str | None = field(default=None, compare=False)
 
     @property

@@ -31,7 +31,6 @@ from shared.cloud.permit_table import PermitTable
 from shared.cloud.poisoned_events import PoisonedEventQueue
 from shared.cloud.recent_table import RecentTable
 from shared.cloud.wake_up_queue import WakeUpQueue
-from shared.decisions import IDENTITY_RETENTION
 from shared.engine import Engine
 from shared.errors import ConfigurationError, Problem
 from shared.explaining import Explaining
@@ -134,6 +133,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         manifests=manifests,
         factory=factory,
         workspace=workspace,
+        lake=lake,
         notifier=notifier,
         clock=clock,
         scheduler=scheduler,
@@ -188,7 +188,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         poisoned=PoisonedDeliveries(messages=poisoned_events, receive=intake.receive_queued, clock=clock),
         dead_letters=letters,
         backfill=Backfill(
-            rules=rules, lake=lake, lanes=lanes, intake=intake, clock=clock, retention=IDENTITY_RETENTION
+            rules=rules, lake=lake, lanes=lanes, intake=intake, clock=clock, retention=settings.retention
         ),
         queries=queries,
         undelivered=Undelivered(letters=letters, intake=intake),

@@ -564,6 +564,8 @@ class FakeLake:
         self.accounts = tuple(accounts)
         self.there: dict[tuple[str, str, str], LakeFile] = {}
         self.asked = 0
+        self.contents: dict[tuple[str, str, str], bytes] = {}
+        self.down = False
 
     def put(
         self, path: str, *, etag: str = "0x1", size: int = 10, modified: datetime = T0, account: str = "acc"
@@ -589,6 +591,12 @@ class FakeLake:
             files=tuple(self.there[account, container, name] for name in rest[:top]),
             continuation=rest[top] if len(rest) > top else None,
         )
+
+    def read(self, account: str, container: str, path: str, limit: int) -> bytes | None:
+        if self.down:
+            raise StorageUnavailable("the lake is down")
+        found = self.contents.get((account, container, path))
+        return None if found is None else found[:limit]
 
 
 class FakeDeadLetters:

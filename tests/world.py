@@ -109,6 +109,7 @@ class World:
             manifests=self.manifests,
             factory=self.factory,
             workspace=self.workspace,
+            lake=self.lake,
             notifier=self.notifier if self.topic else None,
             clock=self.clock,
             scheduler=self.scheduler,

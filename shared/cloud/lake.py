@@ -1,4 +1,4 @@
-"""The lake's files: their present properties, where an event does not carry them, and lists of them."""
+"""The lake's files: their present properties, where an event does not carry them, lists of them, small ones whole."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ class LakeFiles:
             except ResourceNotFoundError:
                 return None
         return FileProperties(etag=str(found.etag).strip('"'), size=int(found.size))
+
+    def read(self, account: str, container: str, path: str, limit: int) -> bytes | None:
+        with (
+            blobs_of(self._accounts[account], self._credential) as service,
+            storage_call(f"{container}/{path} in {account}"),
+        ):
+            try:
+                return bytes(service.get_blob_client(container, path).download_blob(offset=0, length=limit).readall())
+            except ResourceNotFoundError:
+                return None
 
     def files(self, account: str, container: str, prefix: str, *, top: int, continuation: str | None) -> LakePage:
         address = self._accounts[account]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from azure.data.tables import EdmType, EntityProperty
@@ -13,6 +14,7 @@ from shared import events
 from shared.cloud import actions
 from shared.lanes import Claim, Head, PendingEvent, SkipReason, TakenEvent
 from shared.notifications import Kind, Notification
+from shared.quality import Requirement
 from shared.reactions import HistoryEntry, Intent, Job, Reaction, State, reaction_id
 from shared.rules import Revision
 
@@ -203,6 +205,7 @@ def reaction_row(reaction: Reaction) -> Row:
             "replaces": reaction.replaces,
             "cancel": reaction.cancel and reaction.cancel[:2000],
             "queues": " ".join(reaction.queues) or None,
+            "require": _requirement_text(reaction.require),
         },
     )
 
@@ -244,6 +247,7 @@ def reaction(row: Mapping[str, Any]) -> Reaction:
         replaces=values.get("replaces"),
         cancel=values.get("cancel"),
         queues=tuple(values.get("queues", "").split()),
+        require=_requirement(values.get("require")),
         etag=etag(row),
     )
 
@@ -256,6 +260,20 @@ def _jobs_text(jobs: tuple[Job, ...]) -> str | None:
 def _jobs(text: str | None) -> tuple[Job, ...]:
     found = json.loads(text) if text is not None else []
     return tuple(Job(run_id=run_id, name=name, url=url, status=status) for run_id, name, url, status in found)
+
+
+def _requirement_text(requirement: Requirement | None) -> str | None:
+    if requirement is None:
+        return None
+    most = requirement.max_missing
+    return json.dumps([requirement.report, requirement.min_rows, None if most is None else str(most)])
+
+
+def _requirement(text: str | None) -> Requirement | None:
+    if text is None:
+        return None
+    report, rows, most = json.loads(text)
+    return Requirement(report=report, min_rows=rows, max_missing=None if most is None else Decimal(most))
 
 
 def history_row(lane: str, row: str, entry: HistoryEntry) -> Row:

@@ -61,6 +61,9 @@ class Lake(Protocol):
     def properties(self, account: str, container: str, path: str) -> FileProperties | None:
         """The present state of a file, which the event of a rename does not carry; None if the file is gone."""
 
+    def read(self, account: str, container: str, path: str, limit: int) -> bytes | None:
+        """A small file, at most its first `limit` bytes; None if there is none."""
+
     def files(self, account: str, container: str, prefix: str, *, top: int, continuation: str | None) -> LakePage:
         """At most `top` files whose path begins with the prefix, from the beginning or where a page before ended.
 

@@ -16,6 +16,7 @@ from shared.rules.parts import (
     EVENTS,
     FILE_LANDED,
     MODEL_REGISTERED,
+    NOTIFY,
     action_of,
     at,
     close,
@@ -46,6 +47,7 @@ def check(rule: Mapping[str, object]) -> Iterator[Found]:
     yield from _collect(rule)
     yield from _all_of(rule)
     yield from _deployment(rule)
+    yield from _require(rule)
     yield from check_placeholders(rule)
     if at(rule, "retry", "backoff") is not None and at(rule, "retry", "attempts") in (None, 1):
         yield ("retry", "backoff"), "has no effect without attempts: 2 or more"
@@ -160,3 +162,16 @@ def _deployment(rule: Mapping[str, object]) -> Iterator[Found]:
     for place, why in _NOT_OF_A_DEPLOYMENT.items():
         if at(rule, *place) is not None:
             yield place, f"does not go with {DEPLOY_MODEL}: {why}"
+
+
+def _require(rule: Mapping[str, object]) -> Iterator[Found]:
+    require = at(rule, "require")
+    if not isinstance(require, Mapping):
+        return
+    event, action = event_of(rule), action_of(rule)
+    if event not in (None, DRIFT_DETECTED):
+        yield ("require",), f"needs when: {DRIFT_DETECTED}, not {event}: a monitor's run is what leaves the report"
+    if action in (DEPLOY_MODEL, NOTIFY):
+        yield ("require",), f"does not go with {action}, which trains nothing"
+    if "min-rows" not in require and "max-missing" not in require:
+        yield ("require",), "asks for nothing; add min-rows, max-missing or both"

@@ -30,6 +30,7 @@ def check_placeholders(rule: Mapping[str, object]) -> Iterator[Found]:
     if by is not None:
         yield from _by(by, event)
     yield from _used(rule, event, by)
+    yield from _report(rule, event)
 
 
 def _captures(event: Source) -> Iterator[Found]:
@@ -84,6 +85,24 @@ def _used(rule: Mapping[str, object], event: Source, by: Template | None) -> Ite
                 yield ("with", name), _unknown(used, event)
             elif used not in usable:
                 yield ("with", name), f"{{{used}}} {_MAY_DIFFER}"
+
+
+def _report(rule: Mapping[str, object], event: Source) -> Iterator[Found]:
+    """It is about one breach, so all that a breach gives is clear."""
+    place = ("require", "report")
+    template = read(Template.parse, at(rule, *place))
+    if template is None:
+        return
+    for name in template.placeholders:
+        if name in BUILT_INS:
+            yield place, f"must not use {{{name}}}: the data are judged before a reaction starts"
+        elif name not in event.names:
+            yield place, _unknown(name, event)
+    for endpoint in template.live:
+        yield place, f"must not use {{live:{endpoint}}}: the data are judged before a reaction starts"
+    container, _, path = template.text.partition("/")
+    if not container or "{" in container or not path:
+        yield place, f"{template.text!r} must begin with the lake's container: lake/monitoring/{{monitor}}/report.json"
 
 
 def _usable(rule: Mapping[str, object], event: Source, by: Template | None) -> frozenset[str]:

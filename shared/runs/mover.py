@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from shared.ports import Clock, DataFactory, Lanes, Manifests, Workspace
+from shared.ports import Clock, DataFactory, Lake, Lanes, Manifests, Workspace
 from shared.preparing import Preparing
 from shared.reactions import State
 from shared.runs.duplicates import Duplicates
 from shared.runs.saving import RunSteps, oldest_first, stamp_of
 from shared.runs.starting import Starting
+from shared.runs.vetting import Vetting
 from shared.runs.watching import Watching
 from shared.starts import Starts
 from shared.steps import Observed, Step, Steps
@@ -27,6 +28,7 @@ class PipelineRuns:
         manifests: Manifests,
         factory: DataFactory,
         workspace: Workspace,
+        lake: Lake,
         clock: Clock,
         steps: Steps,
         follow: Callable[[], None],
@@ -37,12 +39,13 @@ class PipelineRuns:
         saving = self._steps = RunSteps(starts=starts, factory=factory, clock=clock, steps=steps)
         preparing = Preparing(lanes=lanes, manifests=manifests, workspace=workspace, clock=clock, steps=saving)
         starting = Starting(factory=factory, clock=clock, steps=saving, preparing=preparing, follow=follow)
+        vetting = Vetting(lake=lake, clock=clock, steps=saving)
         watching = Watching(factory=factory, clock=clock, steps=saving)
         self.resource = saving.resource
         self.release = saving.release_all
         self.duplicates = Duplicates(lanes=lanes, factory=factory, clock=clock, steps=saving, look_soon=look_soon)
         self._handlers: Mapping[State, Callable[[Step, Observed], Step]] = {
-            State.PENDING: starting.begin,
+            State.PENDING: vetting.before(starting.begin),
             State.STARTING: starting.resolve,
             State.RUNNING: watching.watch,
         }
