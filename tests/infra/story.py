@@ -169,6 +169,7 @@ class Day:
         stage.factory.global_parameters.update(trainEndpointUri=workspace.scoring_uri(name))
         for part in ("baseline", "target"):
             scoring.lake.upload_blob(f"0-raw/diabetes/b1/{part}/a.csv", b"Id,Age\n1,30")
+        scoring.lake.upload_blob("monitoring/diabetes-b1/report.json", b'{"rows": 500, "missing_share": 0}')
         stage.deliver(*serving.breaches("diabetes-b1", "run-1", stage.clock.now()))
         wait_for(lambda: len(stage.factory.runs()) == 2)
         scoring.last_run_ends()
