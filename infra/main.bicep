@@ -506,6 +506,7 @@ module functionApp 'modules/function-app.bicep' = {
       RELEARN_RETENTION_DAYS: string(retentionDays)
       AZURE_CLIENT_ID: identities.outputs.appClientId
       DIABETES_ENDPOINT: onlineEndpoint
+      DIABETES_OVERNIGHT: '0 2 * * *'
     }
     appStorageName: appStorage.outputs.name
     deploymentContainerUri: appStorage.outputs.deploymentContainerUri

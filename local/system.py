@@ -24,6 +24,7 @@ from local.identity import API_AUDIENCE, READER
 from local.processes import scrubbed
 from local.service import FACTORY
 from local.workspace_client import Live, Training, WorkspaceClient
+from shared.rules.schedules import Cron
 
 LAKE = "lake"
 BATCH_ENDPOINTS = {"diabetes-prep": "prep.yml", "diabetes-score": "score.yml", "diabetes-train": "train.yml"}
@@ -70,6 +71,7 @@ class LocalSystem:
         time_scale: by how much Event Grid's waits are shortened.
         core_tools: run the app in Core Tools' `func` instead of the runner in local/host.
         port: of the function host; a free one where it is taken.
+        overnight: when the files of a day are scored, as cron writes it.
         adf_requests: the record of all requests to the factory; by default in `folder`.
     """
 
@@ -81,6 +83,7 @@ class LocalSystem:
         time_scale: float = 1.0,
         core_tools: bool = False,
         port: int | None = None,
+        overnight: str = "0 2 * * *",
         adf_requests: Path | None = None,
     ) -> None:
         self.ml_python = ML_VENV / "bin" / "python"
@@ -90,6 +93,7 @@ class LocalSystem:
         self._say = say
         self._core_tools = core_tools
         self._port = port
+        self.overnight = Cron.parse(overnight)
         self._parts = ExitStack()
 
     def __enter__(self) -> Self:
@@ -164,6 +168,7 @@ class LocalSystem:
             **(self._core_tools_environment(children) if self._core_tools else {}),
             **self.cloud.app_settings(APP_ACCOUNT, LAKE_ACCOUNT, FACTORY),
             "DIABETES_ENDPOINT": ENDPOINT,
+            "DIABETES_OVERNIGHT": self.overnight.text,
             "RELEARN_EVENTS_TOPIC_ENDPOINT": f"{self.cloud.arm_url}/topics/{TOPIC}/api/events",
             "PYTHON_THREADPOOL_THREAD_COUNT": "16",
             # Events come by the webhook: nothing polls the other way.

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
 from local.demo.calls import Calls
 from local.demo.data import rows, scored
 from local.demo.expectations import DemoFailed
-from local.demo.stage import Batch, Stage
+from local.demo.stage import OVERNIGHT, REACTION_SECONDS, Batch, Stage
+from local.story import FINAL, Reactions
 from local.system import ENDPOINT, MONITOR, MONITORED, MONITORED_BATCH
 from local.workspace_client import Training
 
 # As in ml/sample.py: weights so small that the model is worse than any other, on made-up data and on the real files.
 WORSE_REGULARISATION = 100_000.0
+NIGHTLY: Final = "wednesday"
+NIGHT_FALLS: Final = timedelta(seconds=25)
+"""So long before the night no day begins: all its files must have been delivered by then."""
+A_MOMENT: Final = timedelta(seconds=1)
 
 
 def first_model_goes_live(stage: Stage) -> None:
@@ -62,15 +70,58 @@ def a_burst_is_scored_at_once(stage: Stage) -> None:
     _until_scored(stage, batch)
 
 
+def a_day_of_single_files(stage: Stage) -> None:
+    """They land at once here; what gathers them is the night, which does not come in between."""
+    files = stage.files.day
+    night = _next_night(stage)
+    if night - datetime.now(UTC) < NIGHT_FALLS:
+        stage.story.tell("night", f"it is too late in the day: {night:%H:%M} UTC is waited for")
+        stage.story.until(lambda _: datetime.now(UTC) > night + A_MOMENT, 60, "the night to pass")
+        night = _next_night(stage)
+    folder = f"0-raw/diabetes/{NIGHTLY}/day"
+    for file in files:
+        stage.system.upload(f"{folder}/{file.name}", file.read_bytes())
+    stage.story.tell("day", f"{len(files)} files of one row each have landed in {folder}/; {night:%H:%M} UTC is night")
+    stage.overnight = Batch(
+        title=f"{len(files)} files through the day, one batch at night",
+        batch=NIGHTLY,
+        rule=OVERNIGHT,
+        files=len(files),
+        rows=len(files),
+    )
+
+
+def _next_night(stage: Stage) -> datetime:
+    return stage.system.overnight.next_after(datetime.now(UTC))
+
+
+def the_night_is_scored(stage: Stage) -> None:
+    """Long past, as a rule: the acts before took longer."""
+    batch = stage.overnight
+    if batch is None:
+        raise DemoFailed("no files have landed for the night")
+
+    def ended(found: Reactions) -> bool:
+        mine = [reaction for reaction in found if reaction["rule"] == batch.rule]
+        return bool(mine) and all(reaction["state"] in FINAL for reaction in mine)
+
+    stage.story.until(ended, REACTION_SECONDS, f"the reaction to {batch.title}")
+    _look_at_silver(stage, batch)
+
+
 def _until_scored(stage: Stage, batch: Batch) -> None:
-    """Raises DemoFailed: there is not exactly one silver file."""
     stage.until_ended(len(stage.batches) + 2, f"the reaction to {batch.title}")
+    _look_at_silver(stage, batch)
+    stage.batches.append(batch)
+
+
+def _look_at_silver(stage: Stage, batch: Batch) -> None:
+    """Raises DemoFailed: there is not exactly one silver file."""
     found = [path for path in stage.system.paths(f"2-silver/diabetes/{batch.batch}/") if path.endswith("/diabetes.csv")]
     if len(found) != 1:
         raise DemoFailed(f"expected one silver file for batch {batch.batch}, found {found or 'none'}")
     [batch.silver_path] = found
     batch.scored_rows, batch.positive = scored(stage.system.download(batch.silver_path))
-    stage.batches.append(batch)
     told = f"{batch.scored_rows:,} rows scored, {batch.positive:,} of them positive"
     stage.story.tell("silver", f"{batch.silver_path}: {told}")
 

@@ -13,6 +13,8 @@ from local.demo.expectations import DemoFailed
 from local.system import sample
 
 PARTS: Final = 100
+DAY: Final = 100
+SPLIT: Final = ("--parts", str(PARTS), "--day", str(DAY))
 LABELLED: Final = "diabetes2.csv"
 PATIENT_FILES: Final = ("patient-age.csv", "patient-levels.csv")
 FILES: Final = (LABELLED, *PATIENT_FILES)
@@ -24,7 +26,7 @@ FEATURES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """A folder with the patient files, whole and in parts, and the labelled baseline and target."""
+    """A folder with the patient files, whole, in parts and one by one, and the labelled baseline and target."""
 
     folder: Path
 
@@ -35,6 +37,10 @@ class Files:
     @property
     def parts(self) -> list[Path]:
         return sorted((self.folder / "parts").glob("*.csv"))
+
+    @property
+    def day(self) -> list[Path]:
+        return sorted((self.folder / "day").glob("*.csv"))
 
     @property
     def baseline(self) -> Path:
@@ -62,12 +68,12 @@ def prepare(made: Path, data: Path | None, say: Callable[[str], None]) -> Files:
     made.mkdir(parents=True)
     if data is None:
         say("making up sample data (2,000 patients, seed 1)")
-        sample(["--out", str(made), "--rows", "2000", "--seed", "1", "--parts", str(PARTS)])
+        sample(["--out", str(made), "--rows", "2000", "--seed", "1", *SPLIT])
         return Files(folder=made)
     say(f"taking the files in {data}; the drifted ones are made of {LABELLED}")
     for name in FILES:
         (made / name).write_bytes((data / name).read_bytes())
-    sample(["--of", str(made), "--out", str(made), "--parts", str(PARTS)])
+    sample(["--of", str(made), "--out", str(made), *SPLIT])
     return Files(folder=made)
 
 

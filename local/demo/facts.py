@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from local.demo.again import duplicates_delivered
@@ -26,6 +27,7 @@ def gather(stage: Stage) -> Json:
     return {
         **scored[0],
         **{f"burst_{name}": value for name, value in burst.items()},
+        "overnight": asdict(stage.overnight) if stage.overnight else {},
         "reactions": [_reaction(reaction) for reaction in reactions],
         "refused": story.get("reactions?days=2")["refused"]["counts"],
         "duplicates_delivered": duplicates_delivered(stage.system),

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,13 +25,17 @@ from local.demo.summary import show
 from local.story import Story
 from local.system import LocalSystem
 
+LEAD: Final = timedelta(seconds=45)
+"""So long the app may take to start, and the files of the day to land."""
 Act = Callable[[Stage], None]
 ACTS: Final[tuple[tuple[str, Act], ...]] = (
+    ("A hundred files land through the day, and wait for the night", acts.a_day_of_single_files),
     ("The first model is trained, and goes live", acts.first_model_goes_live),
     ("Two patient files land, and are scored with it", acts.two_files_are_scored),
     ("A burst of files becomes one reaction", acts.a_burst_is_scored_at_once),
     ("The data drifts, and a better model goes live", acts.drifted_data_brings_a_new_model),
     ("A worse model is refused", acts.a_worse_model_is_refused),
+    ("The night has come: one batch", acts.the_night_is_scored),
     ("Everything is delivered a second time", everything_comes_twice),
 )
 
@@ -57,7 +62,7 @@ def run(state: Path, data: Path | None = None, *, burst: bool = True) -> None:
     stage, result = _play(places, data, played, Teller(console))
     result["duplicate_starts"] = duplicate_starts(places.requests)
     places.result.write_text(json.dumps(result, indent=2) + "\n")
-    show(result, stage.batches, console)
+    show(result, [*stage.batches, *([stage.overnight] if stage.overnight else [])], console)
     check(result, [asdict(batch) for batch in stage.batches])
     places.drift.write_text(drift_page(result["drift"]), encoding="utf-8")
     places.lineage.write_text(lineage_page(result), encoding="utf-8")
@@ -68,7 +73,13 @@ def _play(
     places: Places, data: Path | None, played: list[tuple[str, Act]], teller: Teller
 ) -> tuple[Stage, dict[str, Any]]:
     files = prepare(places.folder / "data", data, teller.line)
-    with LocalSystem(places.folder / "cloud", teller.line, time_scale=0.01, adf_requests=places.requests) as system:
+    with LocalSystem(
+        places.folder / "cloud",
+        teller.line,
+        time_scale=0.01,
+        overnight=soon(datetime.now(UTC)),
+        adf_requests=places.requests,
+    ) as system:
         teller.line("starting the app")
         system.start_app()
         teller.line(f"the app answers on {system.host.url}/api/health")
@@ -85,6 +96,12 @@ def _play(
             if stage.calls is not None:
                 stage.calls.stop()
             story.close()
+
+
+def soon(now: datetime) -> str:
+    """A night for those who cannot wait for one: the first full minute after LEAD, and every second one from there."""
+    first = now + LEAD + timedelta(minutes=1)
+    return f"{first.minute % 2}-59/2 * * * *"
 
 
 def _tell_where(places: Places, seconds: float, console: Console) -> None:

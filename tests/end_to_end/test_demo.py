@@ -18,6 +18,7 @@ from local.azurite import LAKE_ACCOUNT
 from local.bootstrap import ML_VENV
 from local.cloud import LAKE_CONTAINER, LocalCloud, Options
 from local.data_factory.request_log import duplicate_starts
+from local.demo.data import FEATURES
 from local.progress import Immediately
 from local.service import FACTORY, RESOURCE_GROUP, SUBSCRIPTION
 from local.workspace_client import WorkspaceClient
@@ -27,6 +28,9 @@ from tests.local.adf import Credential
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
 BURST = 200
+DAY = 100
+OVERNIGHT = "score-overnight"
+DAY_FOLDER = "0-raw/diabetes/wednesday/day/"
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +72,8 @@ def rows(lake: ContainerClient, path: str) -> list[dict[str, str]]:
 
 
 def pipelines(demo: Demo) -> list[dict[str, Any]]:
-    """The chains of the reactions that started a pipeline."""
-    return [chain for chain in demo.result["lineage"] if "pipeline_run" in chain]
+    """The chains of the reactions that started a pipeline, but the night's, which comes when it comes."""
+    return [chain for chain in demo.result["lineage"] if "pipeline_run" in chain and chain["rule"] != OVERNIGHT]
 
 
 def test_it_succeeds_and_shows_what_came_of_it(demo: Demo) -> None:
@@ -83,13 +87,14 @@ def test_it_succeeds_and_shows_what_came_of_it(demo: Demo) -> None:
 
 
 def test_every_act_is_told_in_order(demo: Demo) -> None:
-    acts = [line for line in demo.said.splitlines() if " of 6: " in line]
-    assert [int(line.partition(" ")[0]) for line in acts] == [1, 2, 3, 4, 5, 6]
+    acts = [line for line in demo.said.splitlines() if " of 8: " in line]
+    assert [int(line.partition(" ")[0]) for line in acts] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_each_event_that_counts_became_one_reaction(demo: Demo) -> None:
     told = [(r["rule"], r["key"], r["state"], r["events"]) for r in demo.result["reactions"]]
-    assert told == [
+    assert [each for each in told if each[0] == OVERNIGHT] == [(OVERNIGHT, "wednesday", "succeeded", DAY)]
+    assert [each for each in told if each[0] != OVERNIGHT] == [
         ("deploy-registered", "diabetes-relearn", "succeeded", 1),
         ("score-patients", "monday", "succeeded", 2),
         ("score-patients-in-parts", "tuesday", "succeeded", BURST),
@@ -97,7 +102,7 @@ def test_each_event_that_counts_became_one_reaction(demo: Demo) -> None:
         ("deploy-registered", "diabetes-relearn", "succeeded", 1),
         ("deploy-registered", "diabetes-relearn", "refused", 1),
     ]
-    assert len({r["id"] for r in demo.result["reactions"]}) == 6
+    assert len({r["id"] for r in demo.result["reactions"]}) == 7
 
 
 def test_every_reaction_started_the_one_run_that_the_factory_knows(demo: Demo) -> None:
@@ -105,16 +110,16 @@ def test_every_reaction_started_the_one_run_that_the_factory_knows(demo: Demo) -
     started = {r["runId"]: r["parameters"]["reaction_id"] for r in requests if r.get("runId")}
     of_pipelines = [r for r in demo.result["reactions"] if r["kind"] == "pipeline"]
     assert started == {run: r["id"] for r in of_pipelines for run in r["run_ids"]}
-    assert len(started) == 3
+    assert len(started) == 4
 
 
 def test_every_event_was_delivered_twice_and_nothing_was_started_twice(demo: Demo) -> None:
-    assert demo.result["duplicates_delivered"] >= 2 + BURST
+    assert demo.result["duplicates_delivered"] >= 2 + BURST + DAY
     assert demo.result["duplicate_starts"] == 0
     assert duplicate_starts(demo.requests) == 0
     again = demo.result["delivered_again"]
     assert again["before"] == again["after"]
-    assert again["after"] == {"reactions": 6, "pipeline_runs": 3, "jobs": 8, "models": 3, "deployments": 1}
+    assert again["after"] == {"reactions": 7, "pipeline_runs": 4, "jobs": 10, "models": 3, "deployments": 1}
 
 
 def test_the_scored_rows_are_the_patients_that_landed_in_the_lake(demo: Demo, lake: ContainerClient) -> None:
@@ -132,6 +137,30 @@ def test_the_burst_is_scored_as_a_whole(demo: Demo, lake: ContainerClient) -> No
     assert len(parts) == BURST / 2
     assert {row["PatientID"] for row in silver} == landed
     assert len(silver) == demo.result["burst_scored_rows"] == 2000
+
+
+def test_a_hundred_files_through_the_day_are_one_batch_at_night(demo: Demo, lake: ContainerClient) -> None:
+    night = demo.result["overnight"]
+    assert (night["files"], night["rows"], night["scored_rows"]) == (DAY, DAY, DAY)
+    [reaction] = [r for r in demo.result["reactions"] if r["rule"] == OVERNIGHT]
+    assert (reaction["events"], len(reaction["run_ids"])) == (DAY, 1)
+    landed = {blob.name: lake.download_blob(blob.name).readall().decode() for blob in lake.list_blobs(DAY_FOLDER)}
+    silver = {row["File"]: row for row in rows(lake, night["silver_path"])}
+    assert {f"{DAY_FOLDER}{name}" for name in silver} == landed.keys()
+    assert {row["Diabetes"] for row in silver.values()} == {"0", "1"}
+    for path, content in landed.items():
+        [values] = [line.split(",") for line in content.splitlines()]
+        row = silver[path.removeprefix(DAY_FOLDER)]
+        assert [float(value) for value in values] == [float(row[name]) for name in FEATURES]
+    shown = next(line for line in demo.said.splitlines() if "100 files through the day, one batch at night" in line)
+    assert [cell.strip() for cell in shown.split("│")[2:7]] == ["100", "1", "1", "100", "succeeded"]
+
+
+def test_the_new_data_were_judged_before_the_training(demo: Demo, lake: ContainerClient) -> None:
+    [training] = [r for r in demo.result["reactions"] if r["rule"] == "retrain-on-drift"]
+    assert any("1,000 new rows, at least 500 are required" in reason for reason in training["reasons"])
+    newest = json.loads(lake.download_blob("monitoring/diabetes-clinic/report.json").readall())
+    assert newest.items() <= demo.result["drift"].items()
 
 
 def test_lineage_leads_from_each_file_to_the_silver_file(demo: Demo, lake: ContainerClient) -> None:

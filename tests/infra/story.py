@@ -152,7 +152,7 @@ class Day:
 
     def _jobs(self) -> None:
         pipelines = (chain.PIPELINE, json.loads((ROOT / "infra/adf/pipeline/train-diabetes.json").read_text()))
-        settings = {"DIABETES_ENDPOINT": "ep-roles"}
+        settings = {"DIABETES_ENDPOINT": "ep-roles", "DIABETES_OVERNIGHT": "0 2 * * *"}
         with self._stage("jobs", rules=chain.RULES, pipelines=pipelines, extra_settings=settings) as stage:
             scoring = chain.Chain(stage)
             try:

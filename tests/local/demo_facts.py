@@ -9,6 +9,7 @@ BATCHES = [
     {"batch": "monday", "rule": "score-patients", "files": 2, "rows": 20, "scored_rows": 20},
     {"batch": "tuesday", "rule": "score-patients-in-parts", "files": 4, "rows": 20, "scored_rows": 20},
 ]
+NIGHT = {"batch": "wednesday", "rule": "score-overnight", "files": 5, "rows": 5, "scored_rows": 5}
 ENDPOINT, MODEL = "relearn-here", "some-classifier"
 LANE = "cb8d1f83edf28712f4fe784f"
 
@@ -99,7 +100,8 @@ def _model(
 
 
 def _reaction(rule: str, key: str, state: str, events: int, name: str, *reasons: str) -> dict[str, Any]:
-    return {"id": name, "rule": rule, "key": key, "state": state, "events": events, "reasons": list(reasons)}
+    told = {"id": name, "rule": rule, "key": key, "state": state, "events": events, "reasons": list(reasons)}
+    return {**told, "run_ids": [f"run-{name}"]}
 
 
 _FIRST = _model(1, "succeeded", {"relearn_reaction": "by-hand", "relearn_reason": "the first"}, {"Accuracy": 0.79})
@@ -117,7 +119,7 @@ _THIRD = _model(
     {"Accuracy": 0.678, "AUC": 0.7, "live.Accuracy": 0.784, "live.AUC": 0.86},
 )
 _REFUSAL = "gate: Accuracy 0.6780 against 0.7840"
-_THERE = {"reactions": 6, "models": 3}
+_THERE = {"reactions": 7, "models": 3}
 _GOOD: dict[str, Any] = {
     "reactions": [
         _reaction(
@@ -125,6 +127,7 @@ _GOOD: dict[str, Any] = {
         ),
         _reaction("score-patients", "monday", "succeeded", 2, "m"),
         _reaction("score-patients-in-parts", "tuesday", "succeeded", 4, "t"),
+        _reaction("score-overnight", "wednesday", "succeeded", 5, "w"),
         _reaction("retrain-on-drift", "clinic", "succeeded", 1, "training-reaction-1"),
         _reaction("deploy-registered", ENDPOINT, "succeeded", 1, f"{LANE}-2", "gate passed: +0.0087; about to make it"),
         _reaction("deploy-registered", ENDPOINT, "refused", 1, f"{LANE}-3", _REFUSAL),
@@ -133,10 +136,12 @@ _GOOD: dict[str, Any] = {
         _rollout(1, "succeeded"),
         _scored("score-patients", "monday", 1, ["patient-age.csv", "patient-levels.csv"]),
         _scored("score-patients-in-parts", "tuesday", 2, ["a-1.csv", "a-2.csv", "b-1.csv", "b-2.csv"]),
+        _scored("score-overnight", "wednesday", 3, [f"measurements-{number}.csv" for number in range(5)]),
         _TRAINED,
         _rollout(2, "succeeded"),
         _rollout(3, "refused"),
     ],
+    "overnight": NIGHT,
     "drift": {
         "monitor": "drift-watch",
         "run_id": "monitor-run-7",

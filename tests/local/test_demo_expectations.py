@@ -35,6 +35,15 @@ def test_without_the_burst_it_passes_too() -> None:
     check(facts, BATCHES[:1])
 
 
+def test_the_night_may_come_at_any_time_and_find_either_model() -> None:
+    for place, version in ((0, "1"), (6, "2")):
+        facts = good()
+        for name in ("reactions", "lineage"):
+            facts[name].insert(place, facts[name].pop(3))
+        facts["lineage"][place]["models_used"][0]["version"] = version
+        check(facts, BATCHES)
+
+
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
@@ -46,6 +55,13 @@ def test_without_the_burst_it_passes_too() -> None:
             "the models that scored",
         ),
         (put("lineage", 1, "silver", value=[]), "the models that scored"),
+        (put("reactions", 3, "events", value=4), "the night's reactions: expected"),
+        (put("reactions", 3, "run_ids", value=["a", "b"]), "the night's reactions: expected"),
+        (put("overnight", "scored_rows", value=4), "the night's scored rows: expected 5, found 4"),
+        (
+            put("lineage", 3, "models_used", value=[{"name": "some-classifier", "version": "3"}]),
+            "one of the live models",
+        ),
         (put("drift", "features", 0, "breached", value=False), "the monitor's verdict"),
         (put("drift", "features", 1, "value", value=0.2), "the drifted features"),
         (put("model", "metrics", value={"Accuracy": 0.9}), "the figures of some-classifier:2"),
@@ -67,10 +83,10 @@ def test_without_the_burst_it_passes_too() -> None:
         (put("published", 2, "type", value="Relearn.ReactionFailed"), "lifecycle events"),
         (put("duplicate_starts", value=1), "runs started twice for the same decision: expected 0, found 1"),
         (
-            put("delivered_again", "after", value={"reactions": 7, "models": 3}),
+            put("delivered_again", "after", value={"reactions": 8, "models": 3}),
             "before the second deliveries, and after",
         ),
-        (put("duplicates_delivered", value=5), "5 events delivered twice is all of them"),
+        (put("duplicates_delivered", value=10), "10 events delivered twice is all of them"),
     ],
 )
 def test_what_went_wrong_is_named(spoil: Callable[[Facts], None], named: str) -> None:

@@ -136,7 +136,8 @@ def test_every_trigger_reaches_its_function_in_the_worker(runtime_python, cloud)
     account = cloud.new_app_account()
     cloud.provision(account.name)
     lake = cloud.new_lake_account()
-    settings = cloud.app_settings(account.name, lake.name) | {"DIABETES_ENDPOINT": "diabetes-relearn"}
+    used = {"DIABETES_ENDPOINT": "diabetes-relearn", "DIABETES_OVERNIGHT": "0 2 * * *"}
+    settings = cloud.app_settings(account.name, lake.name) | used
     outcomes = run(runtime_python, cloud.child_environment() | settings, calls())["outcomes"]
     assert {name: outcome.get("exception") for name, outcome in outcomes.items()} == dict.fromkeys(FUNCTIONS)
     assert (outcomes["health"]["status"], json.loads(outcomes["health"]["body"])["status"]) == (200, "ok")

@@ -37,7 +37,7 @@ def chain(stage_with: Callable[..., Stage]) -> Iterator[ChainOf]:
     made: list[Chain] = []
 
     def make(*, rules: str = ONE_ATTEMPT, pipeline: Any = PIPELINE, **options: Any) -> Chain:
-        settings = {"DIABETES_ENDPOINT": f"ep-score-{next(NUMBERS)}"}
+        settings = {"DIABETES_ENDPOINT": f"ep-score-{next(NUMBERS)}", "DIABETES_OVERNIGHT": "0 2 * * *"}
         stage = stage_with(rules=rules, pipelines=(pipeline,), extra_settings=settings)
         made.append(Chain(stage, **options))
         return made[-1]

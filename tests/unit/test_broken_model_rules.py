@@ -434,7 +434,7 @@ def test_whatever_is_changed_in_the_shipped_file_is_right_or_refused(changes):
 
 
 def refused_or_right(text):
-    settings = {"DIABETES_ENDPOINT": "diabetes-relearn"}
+    settings = {"DIABETES_ENDPOINT": "diabetes-relearn", "DIABETES_OVERNIGHT": "0 2 * * *"}
     try:
         return rules_file.load(text, file="reactions.yaml", settings=settings, modified=MODIFIED, folder=ROOT)
     except ConfigurationError as refused:

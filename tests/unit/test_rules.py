@@ -94,7 +94,7 @@ def registered(name="diabetes-classifier", **changes):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return load(SHIPPED, DIABETES_ENDPOINT="diabetes-relearn")
+    return load(SHIPPED, DIABETES_ENDPOINT="diabetes-relearn", DIABETES_OVERNIGHT="30 1 * * *")
 
 
 def test_the_shipped_rules_score_patients(shipped):
@@ -118,13 +118,23 @@ def test_the_shipped_rules_score_parts_when_it_is_quiet(shipped):
     assert (collect.quiet, collect.max_wait, collect.all_of) == (timedelta(seconds=5), timedelta(minutes=2), ())
 
 
+def test_the_shipped_rules_score_a_day_at_night(shipped):
+    overnight = shipped.rules["score-overnight"]
+    assert (overnight.collect.until.text, overnight.collect.quiet) == ("30 1 * * *", None)
+    match = overnight.match(landed("0-raw/diabetes/b1/day/measurements-001.csv"))
+    assert match.key == "b1"
+    assert overnight.action.with_["folder"].render({"batch": "b1"}) == "0-raw/diabetes/b1/day"
+
+
 def test_the_shipped_rules_train_on_drift(shipped):
     training = shipped.rules["retrain-on-drift"]
     assert (training.trigger.monitor.text, training.trigger.signals) == ("diabetes-{batch}", ("data_drift",))
     assert (training.trigger.times, training.trigger.within) == (1, None)
     assert training.limits == Limits(cooldown=timedelta(hours=6), while_running=WhileRunning.SKIP)
+    assert (training.require.min_rows, training.require.max_missing) == (500, Decimal("0.05"))
     match = training.match(drifted())
     assert match.key == "b1"
+    assert training.require.report.render(match.captures) == "lake/monitoring/diabetes-b1/report.json"
     values = {**match.captures, "live:diabetes-relearn": MODEL}
     assert {name: text.render(values) for name, text in training.action.with_.items()} == {
         "batch": "b1",
