@@ -83,7 +83,7 @@ def a_day_of_single_files(stage: Stage) -> None:
         stage.system.upload(f"{folder}/{file.name}", file.read_bytes())
     stage.story.tell("day", f"{len(files)} files of one row each have landed in {folder}/; {night:%H:%M} UTC is night")
     stage.overnight = Batch(
-        title=f"{len(files)} files through the day, one batch at night",
+        title=f"a day of {len(files)} files",
         batch=NIGHTLY,
         rule=OVERNIGHT,
         files=len(files),

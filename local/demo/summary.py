@@ -18,8 +18,11 @@ def show(result: Json, batches: Sequence[Batch], console: Console) -> None:
     console.print(_files(result, batches))
     console.print()
     console.print(_models(result))
-    calls, again = result["calls"], result["delivered_again"]
+    calls, again, night = result["calls"], result["delivered_again"], result["overnight"]
+    batches_at_night = sum(r["rule"] == night.get("rule") for r in result["reactions"])
+    at_night = "one batch" if batches_at_night == 1 else f"{batches_at_night} batches"
     console.print(
+        f"{night.get('files', 0):,} files through the day, {at_night} at night\n"
         f"{calls['sent']:,} requests came to the endpoint since the first model went live; failed: {calls['failed']}\n"
         f"{again['events']:,} events were delivered twice; "
         f"runs started twice for the same decision: {result['duplicate_starts']}"

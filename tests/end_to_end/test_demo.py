@@ -152,7 +152,8 @@ def test_a_hundred_files_through_the_day_are_one_batch_at_night(demo: Demo, lake
         [values] = [line.split(",") for line in content.splitlines()]
         row = silver[path.removeprefix(DAY_FOLDER)]
         assert [float(value) for value in values] == [float(row[name]) for name in FEATURES]
-    shown = next(line for line in demo.said.splitlines() if "100 files through the day, one batch at night" in line)
+    assert "100 files through the day, one batch at night" in demo.said
+    shown = next(line for line in demo.said.splitlines() if "a day of 100 files" in line)
     assert [cell.strip() for cell in shown.split("│")[2:7]] == ["100", "1", "1", "100", "succeeded"]
 
 
