@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import PlainValidator, StringConstraints, ValidationInfo, WithJsonSchema
 
-from shared.rules import names
+from shared.rules import lake_paths, names
 from shared.rules.durations import parse_duration
 from shared.rules.patterns import Exclusion, NamePattern, PathPattern, Template
 from shared.rules.requests import read_request
@@ -68,6 +68,16 @@ def _text(value: object) -> str:
 
 def _from_text(parse: Callable[[str], object]) -> PlainValidator:
     return PlainValidator(lambda value: parse(_text(value)))
+
+
+def _from_text_or_number(parse: Callable[[str], object]) -> PlainValidator:
+    """For what a number may stand for by mistake: then what is wrong with it is said, not that it needs quotes."""
+
+    def validate(value: object) -> object:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return parse(str(value) if number else _text(value))
+
+    return PlainValidator(validate)
 
 
 def _schema(**schema: Any) -> WithJsonSchema:  # noqa: ANN401 - JSON
@@ -209,7 +219,8 @@ TagValue = Annotated[str, _from_text(str), _schema(type=["string", "number", "bo
 Margin = Annotated[Decimal | None, PlainValidator(_margin), _schema(type=["number", "string"], minimum=0)]
 
 Message = Annotated[Template | None, _from_text(Template.parse), _schema(type="string", minLength=1)]
-LakePath = Annotated[Template, _from_text(Template.parse), _schema(type="string")]
+Report = Annotated[Template, _from_text(lake_paths.report), _schema(type="string")]
+Written = Annotated[Template, _from_text(lake_paths.written), _schema(type="string")]
 
 # Those that may be left out are None then. The validators see given values only.
 Pipeline = Annotated[
@@ -238,14 +249,14 @@ RuleMode = Annotated[Mode | None, _from_text(_one_of(_MODES)), _schema(enum=[*_M
 Importance = Annotated[Priority | None, _from_text(_one_of(_PRIORITIES)), _schema(enum=[*_PRIORITIES])]
 StartRate = Annotated[
     Rate | None,
-    _from_text(_rate),
+    _from_text_or_number(_rate),
     _schema(type="string", pattern=r"\$\{|^([0-9]{1,6}/[smhd]|unlimited)$", examples=["60/h"]),
 ]
 Permits = Annotated[int | None, _number(1, 10_000), _schema(type="integer", minimum=1, maximum=10_000)]
 Rows = Annotated[int | None, _number(1, 1_000_000_000), _schema(type="integer", minimum=1)]
-Share = Annotated[Decimal | None, _from_text(_share), _schema(type="string", examples=["5%"])]
-Until = Annotated[Cron | None, _from_text(Cron.parse), _schema(type="string", examples=["0 2 * * *"])]
-Every = Annotated[timedelta, _from_text(_every), _schema(type="string", examples=["every 24h"])]
+Share = Annotated[Decimal | None, _from_text_or_number(_share), _schema(type="string", examples=["5%"])]
+Until = Annotated[Cron | None, _from_text_or_number(Cron.parse), _schema(type="string", examples=["0 2 * * *"])]
+Every = Annotated[timedelta, _from_text_or_number(_every), _schema(type="string", examples=["every 24h"])]
 PermitCount = Annotated[int, _number(1, 10_000), _schema(type="integer", minimum=1, maximum=10_000)]
 Component = Annotated[str, _from_text(names.component), _schema(type="string", examples=["azureml:train_diabetes:1"])]
 Compute = Annotated[str | None, _from_text(names.compute), _matching(names.COMPUTE)]

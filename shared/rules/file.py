@@ -113,7 +113,7 @@ class _Reader:
 
 def _taken_as_written(path: Path) -> bool:
     """Whether 0.10 stays 0.10 there: parameters and tags are texts, and a gate's margin is not rounded."""
-    place = path[2:]
+    place = path[2:] if path[:1] == ("reactions",) else ()
     return place[:-1] in (_WITH, _TAGS) or place == _MARGIN
 
 
@@ -125,6 +125,8 @@ def _validated(content: Plain, folder: FilePath | None) -> tuple[RulesFile | Non
 
 
 def _contradictions(content: Plain) -> Iterator[Found]:
+    if isinstance(content, dict):
+        yield from checks.check_together(content)
     reactions = content.get("reactions") if isinstance(content, dict) else None
     for name, rule in reactions.items() if isinstance(reactions, dict) else ():
         for place, message in checks.check(rule) if isinstance(rule, dict) else ():

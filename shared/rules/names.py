@@ -11,6 +11,7 @@ ENDPOINT: Final = r"(?=.{3,32}$)[A-Za-z](-?[A-Za-z0-9])*"
 SCRIPT: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.py"
 COMPUTE: Final = r"[A-Za-z][A-Za-z0-9-]{0,30}[A-Za-z0-9]"
 EXPERIMENT: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}"
+INPUT: Final = r"[A-Za-z_][A-Za-z0-9_]{0,254}"
 RESOURCE: Final = r"(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*"
 INSTANCE_TYPE: Final = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
 

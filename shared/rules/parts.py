@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final, NamedTuple, TypeVar
@@ -107,6 +108,10 @@ def read(parse: Callable[[str], _T], text: object) -> _T | None:
 
 def whole_number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def fits(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text) is not None
 
 
 def close(key: str, keys: Iterable[str]) -> str | None:

@@ -40,8 +40,8 @@ class PathPattern:
         Raises:
             PatternError: with what is wrong with it.
         """
-        container, *segments = _segments(text)
-        if not _CONTAINER.fullmatch(container):
+        container, *segments = segments_of(text)
+        if not is_container(container):
             raise PatternError(
                 f"{text!r} must begin with the name of a container: 3 to 63 small letters, digits, hyphens"
             )
@@ -59,6 +59,11 @@ class PathPattern:
             _path=re.compile(_regex(parsed)),
             _within=re.compile(_regex(parsed[folder:])),
         )
+
+    @property
+    def folder_text(self) -> str:
+        """The pattern's folder, the container first."""
+        return "/".join(self.text.split("/")[: self.folder + 1])
 
     def match(self, container: str, path: str) -> dict[str, str] | None:
         """What the pattern captures of a path, or None where it does not fit."""
@@ -88,7 +93,7 @@ class Exclusion:
         Raises:
             PatternError: with what is wrong with it.
         """
-        parsed = [pattern_pieces(segment) for segment in _segments(text.removesuffix("/"))]
+        parsed = [pattern_pieces(segment) for segment in segments_of(text.removesuffix("/"))]
         if any(piece.kind == "name" for pieces in parsed for piece in pieces):
             raise PatternError(f"{text!r} must not capture: an exclusion has only text and stars")
         below = "(?:/.*)?" if "/" in text else ""
@@ -199,7 +204,16 @@ def _refuse_signs(text: str) -> None:
             raise PatternError(f"{text!r} has a {sign}, which has no meaning in a pattern; {advice}")
 
 
-def _segments(text: str) -> list[str]:
+def is_container(name: str) -> bool:
+    return _CONTAINER.fullmatch(name) is not None
+
+
+def segments_of(text: str) -> list[str]:
+    """The segments of a path.
+
+    Raises:
+        PatternError: it is none.
+    """
     _refuse_signs(text)
     segments = text.split("/")
     if text.startswith("/"):

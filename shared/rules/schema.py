@@ -253,7 +253,7 @@ class RunJob(Section):
 class Require(Section):
     """What the data must be like before the start, by the drift report; else the reaction is refused."""
 
-    report: fields.LakePath = Field(
+    report: fields.Report = Field(
         description="The report's path in the lake, the container first; it may use what the event gives."
     )
     min_rows: fields.Rows = Field(default=None, description="Fewer new rows than this are too few.")
@@ -303,7 +303,7 @@ class Reaction(Section):
         json_schema_extra={"default": "act"},
     )
     require: Require | None = None
-    writes: list[fields.LakePath] = Field(
+    writes: list[fields.Written] = Field(
         default=[],
         min_length=1,
         description="Folders or files in the lake that the run writes, the container first. None may be one that the "
