@@ -1,4 +1,7 @@
-"""`python -m shared.rules schema` prints the schema for editors; `check FILE` validates a file as the app does."""
+"""`python -m shared.rules schema` prints the schema for editors; `check FILE` validates a file as the app does.
+
+`docs FILE` writes anew what a page says of the language.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from shared.errors import ConfigurationError
 from shared.rules.file import load
+from shared.rules.reference import page
 from shared.rules.schema import json_schema
 
 
@@ -22,9 +26,14 @@ def main() -> int:
     )
     check.add_argument("file", type=Path)
     check.add_argument("--settings", type=Path, required=True, help="local.settings.json-like file the rules refer to")
+    docs = commands.add_parser("docs", help="writes the tables of docs/rules.md anew")
+    docs.add_argument("page", type=Path)
     arguments = parser.parse_args()
     if arguments.command == "schema":
         sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+        return 0
+    if arguments.command == "docs":
+        arguments.page.write_text(page.written(arguments.page.read_text(encoding="utf-8")), encoding="utf-8")
         return 0
     return _check(arguments.file, arguments.settings)
 

@@ -70,12 +70,13 @@ def _from_text(parse: Callable[[str], object]) -> PlainValidator:
     return PlainValidator(lambda value: parse(_text(value)))
 
 
-def _from_text_or_number(parse: Callable[[str], object]) -> PlainValidator:
-    """For what a number may stand for by mistake: then what is wrong with it is said, not that it needs quotes."""
+def _from_scalar(parse: Callable[[str], object]) -> PlainValidator:
+    """For texts that a number may stand for by mistake: quotes would not mend it."""
 
     def validate(value: object) -> object:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return parse(str(value) if number else _text(value))
+        if isinstance(value, bool):
+            return parse(str(value).lower())
+        return parse(str(value) if isinstance(value, int | float) else _text(value))
 
     return PlainValidator(validate)
 
@@ -151,7 +152,7 @@ def _rate(text: str) -> Rate | None:
         return None
     found = _RATE.fullmatch(text)
     if found is None or int(found[1]) == 0:
-        raise ValueError(f"{text!r} is not a rate; write how many in a time (s, m, h or d): 60/h, or {_UNLIMITED}")
+        raise ValueError(f"{text} is not a rate; write how many in a time (s, m, h or d): 60/h, or {_UNLIMITED}")
     return Rate(count=int(found[1]), per=_PERIODS[found[2]])
 
 
@@ -241,22 +242,22 @@ Events = Annotated[int | None, _number(1, 1_000_000), _schema(type="integer", mi
 Times = Annotated[int | None, _number(1, 100), _schema(type="integer", minimum=1, maximum=100)]
 Attempts = Annotated[int | None, _number(1, 20), _schema(type="integer", minimum=1, maximum=20)]
 Instances = Annotated[int | None, _number(1, 50), _schema(type="integer", minimum=1, maximum=50)]
-Policy = Annotated[WhileRunning | None, _from_text(_one_of(_POLICIES)), _schema(enum=[*_POLICIES])]
+Policy = Annotated[WhileRunning | None, _from_scalar(_one_of(_POLICIES)), _schema(enum=[*_POLICIES])]
 CooldownPolicy = Annotated[
-    DuringCooldown | None, _from_text(_one_of(_COOLDOWN_POLICIES)), _schema(enum=[*_COOLDOWN_POLICIES])
+    DuringCooldown | None, _from_scalar(_one_of(_COOLDOWN_POLICIES)), _schema(enum=[*_COOLDOWN_POLICIES])
 ]
-RuleMode = Annotated[Mode | None, _from_text(_one_of(_MODES)), _schema(enum=[*_MODES])]
-Importance = Annotated[Priority | None, _from_text(_one_of(_PRIORITIES)), _schema(enum=[*_PRIORITIES])]
+RuleMode = Annotated[Mode | None, _from_scalar(_one_of(_MODES)), _schema(enum=[*_MODES])]
+Importance = Annotated[Priority | None, _from_scalar(_one_of(_PRIORITIES)), _schema(enum=[*_PRIORITIES])]
 StartRate = Annotated[
     Rate | None,
-    _from_text_or_number(_rate),
+    _from_scalar(_rate),
     _schema(type="string", pattern=r"\$\{|^([0-9]{1,6}/[smhd]|unlimited)$", examples=["60/h"]),
 ]
 Permits = Annotated[int | None, _number(1, 10_000), _schema(type="integer", minimum=1, maximum=10_000)]
 Rows = Annotated[int | None, _number(1, 1_000_000_000), _schema(type="integer", minimum=1)]
-Share = Annotated[Decimal | None, _from_text_or_number(_share), _schema(type="string", examples=["5%"])]
-Until = Annotated[Cron | None, _from_text_or_number(Cron.parse), _schema(type="string", examples=["0 2 * * *"])]
-Every = Annotated[timedelta, _from_text_or_number(_every), _schema(type="string", examples=["every 24h"])]
+Share = Annotated[Decimal | None, _from_scalar(_share), _schema(type="string", examples=["5%"])]
+Until = Annotated[Cron | None, _from_scalar(Cron.parse), _schema(type="string", examples=["0 2 * * *"])]
+Every = Annotated[timedelta, _from_scalar(_every), _schema(type="string", examples=["every 24h"])]
 PermitCount = Annotated[int, _number(1, 10_000), _schema(type="integer", minimum=1, maximum=10_000)]
 Component = Annotated[str, _from_text(names.component), _schema(type="string", examples=["azureml:train_diabetes:1"])]
 Compute = Annotated[str | None, _from_text(names.compute), _matching(names.COMPUTE)]

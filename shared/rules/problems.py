@@ -63,7 +63,7 @@ def _unknown_key(place: Path) -> str:
         return "is not built yet"
     homes = [home for home, section in _SECTIONS.items() if key in _keys(section)]
     if homes:
-        return f"does not belong here, but under {either([_home(home) for home in homes])}"
+        return f"does not belong here, but under {either([_home(home, place) for home in homes])}"
     keys = _keys(_section_at(place[:-1]))
     found = close(key, keys)
     return f"is not a key; did you mean {found}?" if found is not None else f"is not a key; there are {', '.join(keys)}"
@@ -74,8 +74,12 @@ def _section_at(place: Path) -> type[Section]:
     return _SECTIONS[(*named, *place[2:])]
 
 
-def _home(place: Path) -> str:
-    return _HOMES.get(place) or ".".join(map(str, place[2:] if place[:2] == IN_A_REACTION else place))
+def _home(home: Path, seen_from: Path) -> str:
+    if home in _HOMES:
+        return _HOMES[home]
+    in_a_rule = home[:2] == IN_A_REACTION
+    name = ".".join(map(str, home[2:] if in_a_rule else home))
+    return f"{name} of a reaction" if in_a_rule and seen_from[:1] != IN_A_REACTION[:1] else name
 
 
 def _keys(section: type[Section]) -> list[str]:

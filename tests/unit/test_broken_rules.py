@@ -62,7 +62,11 @@ FILES = [
     ("a list of reactions", "version: 1\nreactions: [a] # !\n", ["reactions: must be a mapping"]),
     ("an unknown key beside", RULE + "reaction: 1 # !\n", ["reaction: is not a key; did you mean reactions?"]),
     ("no resources beside", RULE + "resources: {} # !\n", ["resources: is empty"]),
-    ("a rule's key beside", RULE + "cooldown: 1h # !\n", ["cooldown: does not belong here, but under limits"]),
+    (
+        "a rule's key beside",
+        RULE + "cooldown: 1h # !\n",
+        ["cooldown: does not belong here, but under limits of a reaction"],
+    ),
     (
         "a factory's key",
         RULE + "factory: {concurency: 4} # !\n",

@@ -15,6 +15,7 @@ _MAY_DIFFER: Final = (
     "may differ between the events of one batch; add it to collect.by, set collect.max-events: 1, or use {manifest}, "
     "which lists them all"
 )
+_IN_A_PATH: Final = "may differ between the events of one batch; write * in its place, or add it to collect.by"
 _OF_ONE_FILE: Final = "may differ between the files that are expected; add it to collect.by"
 _BY: Final = ("collect", "by")
 _REPORT: Final = ("require", "report")
@@ -33,12 +34,12 @@ def check_placeholders(rule: Mapping[str, object]) -> Iterator[Found]:
     for place, template in _used_at_the_start(rule):
         yield from _used(place, template, event, usable)
     for place, template in _written(rule):
-        yield from _used(place, template, event, usable - {"manifest", "count"})
-        yield from _nothing_live(place, template, "a path")
+        yield from _used(place, template, event, usable - {"manifest", "count"}, _IN_A_PATH)
+        yield from _nothing_live(place, template)
     report = read(Template.parse, at(rule, *_REPORT))
     if report is not None:
         yield from _used(_REPORT, report, event, event.names)
-        yield from _nothing_live(_REPORT, report, "a path")
+        yield from _nothing_live(_REPORT, report)
 
 
 def _captures(event: Source) -> Iterator[Found]:
@@ -87,19 +88,21 @@ def _written(rule: Mapping[str, object]) -> Iterator[tuple[Path, Template]]:
             yield ("writes", i), template
 
 
-def _used(place: Path, template: Template, event: Source, usable: frozenset[str]) -> Iterator[Found]:
+def _used(
+    place: Path, template: Template, event: Source, usable: frozenset[str], differs: str = _MAY_DIFFER
+) -> Iterator[Found]:
     for name in template.placeholders:
         if name not in event.names and name not in BUILT_INS:
             yield place, _unknown(name, event)
         elif name in BUILT_INS and name not in usable:
-            yield place, f"must not use {{{name}}}: it has no meaning in a path there"
+            yield place, f"must not use {{{name}}}: it has no meaning in this path"
         elif name not in usable:
-            yield place, f"{{{name}}} {_OF_ONE_FILE if event.event == FILE_OVERDUE else _MAY_DIFFER}"
+            yield place, f"{{{name}}} {_OF_ONE_FILE if event.event == FILE_OVERDUE else differs}"
 
 
-def _nothing_live(place: Path, template: Template, where: str) -> Iterator[Found]:
+def _nothing_live(place: Path, template: Template) -> Iterator[Found]:
     for endpoint in template.live:
-        yield place, f"must not use {{live:{endpoint}}}: it has no meaning in {where}"
+        yield place, f"must not use {{live:{endpoint}}}: it has no meaning in this path"
 
 
 def _usable(rule: Mapping[str, object], event: Source, by: Template | None) -> frozenset[str]:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from shared.rules.parts import DEPLOY_MODEL, RUN_PIPELINE, action_of, at, close
+from shared.rules.names import RESOURCE
+from shared.rules.parts import DEPLOY_MODEL, RUN_PIPELINE, action_of, at, close, fits
 from shared.rules.values import Mode
 from shared.rules.yaml_lines import Found
 
@@ -38,25 +39,24 @@ def _mode(content: Mapping[str, object], rules: _Rules) -> Iterator[Found]:
 
 def _resources(content: Mapping[str, object], rules: _Rules) -> Iterator[Found]:
     given = content.get("resources", {})
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Mapping) or not all(fits(RESOURCE, str(name)) for name in given):
         return
-    unknown: set[str | None] = set()
-    used: set[str] = set()
-    for name, rule in rules.items():
-        wanted = at(rule, "limits", "resources")
-        for i, resource in enumerate(wanted if isinstance(wanted, list) else ()):
-            if not isinstance(resource, str):
+    wanted = {name: at(rule, "limits", "resources") for name, rule in rules.items()}
+    used = {name: resources for name, resources in wanted.items() if isinstance(resources, list)}
+    meant: set[object] = set()
+    for name, resources in used.items():
+        for i, resource in enumerate(resources):
+            if not isinstance(resource, str) or resource in given:
+                meant.add(resource if isinstance(resource, str) else None)
                 continue
-            used.add(resource)
-            if resource in given:
-                continue
-            meant = close(resource, map(str, given))
-            unknown.add(meant)
-            advice = f"did you mean {meant}?" if meant else f"add it there, such as resources: {{{resource}: 2}}"
+            alike = close(resource, map(str, given))
+            meant.add(alike)
+            advice = f"did you mean {alike}?" if alike else f"add it there, such as resources: {{{resource}: 2}}"
             place = ("reactions", name, "limits", "resources", i)
             yield place, f"{resource!r} is not among the resources at the top of the file; {advice}"
+    unread = any(resources is not None and name not in used for name, resources in wanted.items())
     for resource in given:
-        if resource not in used and resource not in unknown:
+        if resource not in meant and not unread:
             yield ("resources", resource), "is used by no rule; name it in limits.resources of one, or leave it out"
 
 
