@@ -12,6 +12,7 @@ from shared import telemetry
 from shared.errors import Stale
 from shared.lanes import Claim, Head, Lane, PendingEvent, Start
 from shared.models import deployment_name
+from shared.observing import MANIFEST
 from shared.ports import Clock, LaneChange, Lanes, Manifests, Recent
 from shared.quality import Requirement
 from shared.reactions import (
@@ -30,7 +31,7 @@ from shared.reactions import (
     reaction_id,
 )
 from shared.rollouts.candidates import Standing
-from shared.rules import DeployModel, FileLandedTrigger, Notify, Revision, Rule, RunJob, RunPipeline
+from shared.rules import DeployModel, FileLandedTrigger, Mode, Notify, Rule, Rules, RunJob, RunPipeline
 from shared.steps import Step
 
 logger = logging.getLogger(__name__)
@@ -48,17 +49,17 @@ class Claims:
         recent: Recent,
         manifests: Manifests,
         clock: Clock,
-        revision: Revision,
-        resources: Mapping[str, int],
+        rules: Rules,
         numbers: Callable[[], int],
     ) -> None:
-        """`resources`: how many permits there are of each named one. `numbers`: after which a new lane's begin."""
-        self._resources = resources
+        """`numbers`: after which a new lane's begin."""
+        self._resources = rules.resources
         self._lanes = lanes
         self._recent = recent
         self._manifests = manifests
         self._clock = clock
-        self._revision = revision
+        self._revision = rules.revision
+        self._mode = rules.mode
         self._numbers = numbers
 
     def claim(self, lane: Lane, rule: Rule, decision: Start, standing: Standing | None = None) -> Step:
@@ -146,10 +147,11 @@ class Claims:
     def _new_reaction(
         self, new_id: str, rule: Rule, decision: Start, standing: Standing | None, now: datetime
     ) -> Reaction:
-        url = self._manifests.url(new_id)
+        observe = Mode.OBSERVE in (self._mode, rule.mode)
+        url = MANIFEST if observe else self._manifests.url(new_id)
         action = _action(rule, decision, standing, {"manifest": url, "reaction_id": new_id})
         action = replace(action, limits=_start_limits(rule, self._resources))
-        needs_manifest = isinstance(action, RenderedAction) and action.needs_manifest
+        needs_manifest = isinstance(action, RenderedAction) and action.needs_manifest and not observe
         return Reaction(
             id=new_id,
             rule=rule.name,
@@ -163,6 +165,7 @@ class Claims:
             events=0,
             manifest_url=url if needs_manifest else None,
             require=_requirement(rule, decision.events),
+            observe=observe,
         )
 
 

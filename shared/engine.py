@@ -18,6 +18,7 @@ from shared.lanes import Decision, Lane, Replace, Skip, Start, Wait
 from shared.looks import LATER, Scheduler, is_key, lane_key
 from shared.memory import Remembered
 from shared.notices import Notices
+from shared.observing import Observing
 from shared.outbox import Outbox
 from shared.ports import (
     Clock,
@@ -37,7 +38,7 @@ from shared.reactions import Action, DeployAction, JobAction, NotifyAction, Pipe
 from shared.rollouts.candidates import Standing
 from shared.rollouts.mover import Rollouts
 from shared.rollouts.standing import standing_of
-from shared.rules import Rule, Rules
+from shared.rules import Mode, Rule, Rules
 from shared.runs.mover import PipelineRuns
 from shared.starts import STOPPED_LOOKS, Starts
 from shared.steps import Mover, Observed, Step, Steps
@@ -86,8 +87,7 @@ class Engine:
             recent=recent,
             manifests=manifests,
             clock=clock,
-            revision=rules.revision,
-            resources=rules.resources,
+            rules=rules,
             numbers=remembered.numbers,
         )
         self._starts = Starts(
@@ -130,6 +130,7 @@ class Engine:
                 topic=notifier is not None,
             ),
         }
+        self._observing = Observing(workspace=workspace, clock=clock, steps=steps)
         self._followed = FollowedFactory(
             lanes=lanes,
             permits=permits,
@@ -219,7 +220,7 @@ class Engine:
         memory = self._remembered.of(lane.pending)
         decision = decide(rule, lane, self._rules.revision, self._clock.now(), standing, memory=memory)
         if isinstance(decision, Start | Replace) and rule is not None:
-            decision = self._unless_stopped(lane, rule, decision)
+            decision = self._unless_held(lane, rule, decision)
         if isinstance(decision, Start) and rule is not None:
             return self._start(lane, rule, decision, standing, observed)
         if isinstance(decision, Skip):
@@ -232,12 +233,20 @@ class Engine:
         due = (until, reaction.next_look if reaction is not None else None, self._outbox.empty(lane))
         return True, min((at for at in due if at is not None), default=None)
 
-    def _unless_stopped(self, lane: Lane, rule: Rule, decision: Start | Replace) -> Decision:
-        """Events gather in a lane whose rule somebody has stopped."""
+    def _unless_held(self, lane: Lane, rule: Rule, decision: Start | Replace) -> Decision:
+        """The decision, unless something stands in its way that is not the lane's own affair."""
+        if isinstance(decision, Replace) and Mode.OBSERVE in (self._rules.mode, rule.mode):
+            return Wait(until=None, reason="what was started before the rule was only observed goes on to its end")
         why = self._starts.stopped(rule.name, lane.id)
-        return decision if why is None else Wait(until=self._clock.now() + STOPPED_LOOKS, reason=why)
+        if why is None:
+            return decision
+        facts = {"lane": lane.id, "rule": rule.name, "reason": why, "events": len(lane.pending)}
+        telemetry.record(logger, "lane_held", facts)
+        return Wait(until=self._clock.now() + STOPPED_LOOKS, reason=why)
 
     def _advance(self, step: Step, observed: Observed) -> Step:
+        if step.reaction.observe:
+            return self._observing.advance(step, observed)
         return self._movers[type(step.reaction.action)].advance(step, observed)
 
     def _start(

@@ -105,6 +105,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
     )
     blobs = storage.blobs(settings.storage, credential)
     lanes = LaneTable(tables.get_table_client("lanes"))
+    controls = ControlRows(tables.get_table_client("permits"))
     recent = RecentTable(tables.get_table_client("recent"))
     factory = DataFactoryClient(settings.factory, settings.arm_endpoint, credential)
     workspace = WorkspaceClient(settings.workspace, settings.arm_endpoint, credential)

@@ -9,7 +9,7 @@ from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import ATTEMPT_TAG, REACTION_TAG, Deployment, Endpoint, ModelVersion, Provisioning
 from shared.ports import Clock, NewDeployment, Workspace
 from shared.reactions import Intent, Phase, Reaction, Rollout, State
-from shared.rollouts import gate
+from shared.rollouts import verdicts
 from shared.rollouts.phases import Phases
 from shared.rollouts.saving import PERMIT_WAIT, SHORTLY, RolloutSteps, action_of, no_endpoint, rollout_of
 from shared.starts import Granted, Starts
@@ -62,10 +62,7 @@ class Rollouts:
             return step
         action = action_of(step.reaction)
         try:
-            endpoint = self._workspace.endpoint(action.endpoint)
-            candidate = self._workspace.model(action.model)
-            current = endpoint.live if endpoint is not None else None
-            live = self._workspace.model(current.model) if current is not None and current.model is not None else None
+            endpoint, candidate, live = verdicts.seen(self._workspace, action)
         except TargetRefused as error:
             return self._steps.end(step, State.FAILED, f"the workspace refused to tell: {error}")
         except (TargetBusy, TargetUnavailable) as error:
@@ -87,18 +84,9 @@ class Rollouts:
         granted: Granted,
     ) -> Step:
         action, current = action_of(step.reaction), endpoint.live
-        if candidate is None or candidate.archived:
-            return self._steps.end(step, State.REFUSED, f"{action.model} is no longer registered")
-        if current is not None and current.model == action.model:
-            return self._steps.end(step, State.REFUSED, f"{action.model} is live already, as {current.name}")
-        if live is not None and candidate.created <= live.created:
-            return self._steps.end(step, State.REFUSED, f"{action.model} is older than {live.ref}, which is live")
-        if current is not None and current.model is None and action.gate is not None:
-            why = f"deployment {current.name} is live and serves no model of this workspace: nothing to compare with"
-            return self._steps.end(step, State.REFUSED, why)
-        verdict = gate.judge(action.gate, candidate.properties, current.model if current is not None else None)
+        verdict = verdicts.judge(action, endpoint, candidate, live)
         if not verdict.passed:
-            return self._steps.end(step, State.REFUSED, f"gate: {verdict.reason}")
+            return self._steps.end(step, State.REFUSED, verdict.reason)
         now = self._clock.now()
         rollout = Rollout(
             phase=Phase.CREATING,
