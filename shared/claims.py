@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from shared import telemetry
+from shared import chains, telemetry
 from shared.errors import Stale
 from shared.lanes import Claim, Head, Lane, PendingEvent, Start
 from shared.models import deployment_name
@@ -31,7 +31,7 @@ from shared.reactions import (
     reaction_id,
 )
 from shared.rollouts.candidates import Standing
-from shared.rules import DeployModel, FileLandedTrigger, Mode, Notify, Rule, Rules, RunJob, RunPipeline
+from shared.rules import DeployModel, FileLandedTrigger, Mode, Notify, Revision, Rule, Rules, RunJob, RunPipeline
 from shared.steps import Step
 
 logger = logging.getLogger(__name__)
@@ -71,8 +71,10 @@ class Claims:
         now = self._clock.now()
         head = lane.head or new_head(decision.events[0], self._revision, after=self._numbers())
         seq = head.seq + 1
-        reaction = self._new_reaction(reaction_id(lane.id, seq), rule, decision, standing, now)
-        head = replace(head, seq=seq, claimed=now, ended=None, revision=self._revision)
+        whole = replace(decision, events=(*self._inherited(lane.id, head), *decision.events))
+        reaction = self._new_reaction(reaction_id(lane.id, seq), rule, whole, standing, now)
+        reaction = replace(reaction, replaces=head.inherits)
+        head = replace(head, seq=seq, claimed=now, ended=None, inherits=None, revision=self._revision)
         change = LaneChange(head=head, reaction=reaction, history=(entry_of(reaction),))
         if len(decision.events) <= change.capacity():
             head = replace(head, running=seq)
@@ -93,6 +95,11 @@ class Claims:
         saved = self._lanes.commit(lane.id, opened)
         rest = replace(lane, head=saved.head, pending=decision.events[len(first) :])
         return self.go_on(rest, saved.head or head, claim, saved.reaction or opened_reaction)
+
+    def _inherited(self, lane: str, head: Head) -> list[PendingEvent]:
+        """The events of reactions whose place the next one takes."""
+        before = chains.replaced(self._lanes, lane, head.inherits)
+        return [taken.pending for each in before for taken in self._lanes.events_of(each.id)]
 
     def go_on(self, lane: Lane, head: Head, claim: Claim, reaction: Reaction) -> Step:
         """Moves the rest of a batch that one transaction does not hold. Whoever looks at the lane goes on with it."""
@@ -127,7 +134,9 @@ class Claims:
         opening: bool = False,
     ) -> Step:
         count = len(events) if opening else reaction.events + len(events)
-        reaction = replace(reaction, events=count, action=_counted(reaction.action, count))
+        before = chains.replaced(self._lanes, lane, reaction.replaces)
+        of_all = count + sum(each.events for each in before)
+        reaction = replace(reaction, events=count, action=_counted(reaction.action, of_all))
         change = LaneChange(
             head=head,
             reaction=reaction,

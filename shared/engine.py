@@ -35,10 +35,11 @@ from shared.ports import (
     Workspace,
 )
 from shared.reactions import Action, DeployAction, JobAction, NotifyAction, PipelineAction, Reaction, reaction_id
+from shared.replacing import Replacing
 from shared.rollouts.candidates import Standing
 from shared.rollouts.mover import Rollouts
 from shared.rollouts.standing import standing_of
-from shared.rules import Mode, Rule, Rules
+from shared.rules import Rule, Rules
 from shared.runs.mover import PipelineRuns
 from shared.starts import STOPPED_LOOKS, Starts
 from shared.steps import Mover, Observed, Step, Steps
@@ -131,6 +132,7 @@ class Engine:
             ),
         }
         self._observing = Observing(workspace=workspace, clock=clock, steps=steps)
+        self._replacing = Replacing(lanes=lanes, clock=clock, rollouts=self._rollouts, mode=rules.mode)
         self._followed = FollowedFactory(
             lanes=lanes,
             permits=permits,
@@ -220,23 +222,25 @@ class Engine:
         memory = self._remembered.of(lane.pending)
         decision = decide(rule, lane, self._rules.revision, self._clock.now(), standing, memory=memory)
         if isinstance(decision, Start | Replace) and rule is not None:
-            decision = self._unless_held(lane, rule, decision)
+            decision = self._unless_held(lane, rule, decision, running)
         if isinstance(decision, Start) and rule is not None:
             return self._start(lane, rule, decision, standing, observed)
         if isinstance(decision, Skip):
             self._skip(lane, decision)
             return False, None
         if isinstance(decision, Replace) and running is not None:
-            self._rollouts.supersede(running, decision.reason)
+            self._replacing.give_way(lane, running, decision)
             return False, None
         until = decision.until if isinstance(decision, Wait) else None
         due = (until, reaction.next_look if reaction is not None else None, self._outbox.empty(lane))
         return True, min((at for at in due if at is not None), default=None)
 
-    def _unless_held(self, lane: Lane, rule: Rule, decision: Start | Replace) -> Decision:
+    def _unless_held(self, lane: Lane, rule: Rule, decision: Start | Replace, running: Step | None) -> Decision:
         """The decision, unless something stands in its way that is not the lane's own affair."""
-        if isinstance(decision, Replace) and Mode.OBSERVE in (self._rules.mode, rule.mode):
-            return Wait(until=None, reason="what was started before the rule was only observed goes on to its end")
+        if isinstance(decision, Replace) and running is not None:
+            stays = self._replacing.stays(rule, running.reaction)
+            if stays is not None:
+                return stays
         why = self._starts.stopped(rule.name, lane.id)
         if why is None:
             return decision

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from shared import chains
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import ModelVersion
 from shared.ports import Clock, Lanes, Manifests, Workspace
@@ -46,7 +47,7 @@ class Preparing:
         reaction = step.reaction
         if action.needs_manifest and not reaction.manifest_written:
             # Whoever goes on after a death writes it again: the first one stays.
-            self._manifests.write(reaction, self._lanes.events_of(reaction.id))
+            self._manifests.write(reaction, chains.events_of(self._lanes, reaction))
             step = replace(step, reaction=replace(reaction, manifest_written=True))
         return step, granted
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from shared import lineage
+from shared import chains, lineage
 from shared.controls import ControlState, Pause
 from shared.events import model_key
 from shared.lanes import PendingEvent, TakenEvent, lane_id
@@ -76,11 +76,12 @@ class Queries:
         reaction = self._lanes.reaction(reaction_id)
         if reaction is None:
             return None
-        events = self._lanes.events_of(reaction_id)
+        events = chains.events_of(self._lanes, reaction)
         history = self._lanes.history(reaction_id)
         return {
             **summary(reaction),
             "revision": reaction.revision,
+            "replaces": _replaced(reaction),
             "history": [_history(entry) for entry in history],
             "events": [_event(taken) for taken in events[:EVENTS_SHOWN]],
             "events_left_out": max(0, len(events) - EVENTS_SHOWN),
@@ -112,7 +113,7 @@ class Queries:
         }
 
     def _chain(self, reaction: Reaction) -> Json:
-        return lineage.of_reaction(reaction, self._lanes.events_of(reaction.id), self._lanes.history(reaction.id))
+        return lineage.of_reaction(reaction, chains.events_of(self._lanes, reaction), self._lanes.history(reaction.id))
 
     def _rollouts(self, ref: ModelRef) -> Iterator[Json]:
         """What each rule that deploys models has made of this one."""
@@ -225,6 +226,10 @@ def summary(reaction: Reaction) -> Json:
         "run_id": reaction.run_id,
         "cancel": reaction.cancel,
     }
+
+
+def _replaced(reaction: Reaction) -> str | None:
+    return reaction_id(reaction.lane, reaction.replaces) if reaction.replaces is not None else None
 
 
 def _brief(reaction: Reaction) -> Json:

@@ -281,6 +281,8 @@ class Reaction:
     """The resources for which it waits its turn: it may be looked at before `next_look`, when one of them is free."""
     require: Requirement | None = None
     """What its data must be like; None once they have been judged."""
+    gives_way: bool = False
+    """Its end is wanted so that others take its place: however it ends then, unless well, its events are theirs too."""
     etag: str | None = field(default=None, compare=False)
 
     @property

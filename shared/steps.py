@@ -91,10 +91,14 @@ class Steps:
         return after
 
     def end(self, step: Step, state: State, why: str) -> Step:
-        """The final state, and the lane's release, in one transaction; what hangs on it follows and may be repeated."""
-        now = self._clock.now()
-        final = step.reaction.moved_to(state, why, now)
-        head = replace(step.head, running=None, ended=now)
+        """The final state, and the lane's release, in one transaction; what hangs on it follows and may be repeated.
+
+        One that gives way is superseded, however it ended, unless it succeeded: the next one has its events as well.
+        """
+        now, gives_way = self._clock.now(), step.reaction.gives_way and state is not State.SUCCEEDED
+        final = step.reaction.moved_to(State.SUPERSEDED if gives_way else state, why, now)
+        inherits = final.seq if gives_way else step.head.inherits
+        head = replace(step.head, running=None, ended=now, inherits=inherits)
         return self.save(replace(step, head=head), final, head=True, tell=notifications.of_end(final))
 
 
@@ -168,7 +172,8 @@ class HeldSteps(ABC):
 
     def cancelled(self, step: Step, how: str) -> Step:
         """The end that somebody wanted."""
-        return self.end(step, State.CANCELLED, f"cancelled by {step.reaction.cancel}; {how}")
+        wanted = "" if step.reaction.gives_way else "cancelled by "
+        return self.end(step, State.CANCELLED, f"{wanted}{step.reaction.cancel}; {how}")
 
     def released(self, step: Step) -> Step:
         """The same step, and what was held is let go."""

@@ -206,6 +206,7 @@ def reaction_row(reaction: Reaction) -> Row:
             "cancel": reaction.cancel and reaction.cancel[:2000],
             "queues": " ".join(reaction.queues) or None,
             "require": _requirement_text(reaction.require),
+            "givesWay": reaction.gives_way or None,
         },
     )
 
@@ -248,6 +249,7 @@ def reaction(row: Mapping[str, Any]) -> Reaction:
         cancel=values.get("cancel"),
         queues=tuple(values.get("queues", "").split()),
         require=_requirement(values.get("require")),
+        gives_way=values.get("givesWay", False),
         etag=etag(row),
     )
 

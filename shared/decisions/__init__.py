@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.decisions import collecting
-from shared.lanes import Decision, Head, Lane, PendingEvent, Skip, SkipReason, Start, Wait
+from shared.lanes import Decision, Head, Lane, PendingEvent, Replace, Skip, SkipReason, Start, Wait
 from shared.memory import DEFAULT_MEMORY, Memory
 from shared.rollouts import candidates
 from shared.rollouts.candidates import Standing
@@ -37,19 +37,44 @@ def decide(
     skip = _skip(rule, lane, memory)
     if skip is not None:
         return skip
-    if not lane.pending or rule is None:
-        return Wait(until=None, reason="no pending events")
-    if isinstance(rule.action, DeployModel):
+    if rule is not None and isinstance(rule.action, DeployModel) and lane.pending:
         return _deploy(rule, rule.action, lane, standing, now)
-    return _busy(rule, lane, now) or collecting.decide(rule, lane.pending, now, _rested(rule, lane.head))
+    if rule is None or isinstance(rule.action, DeployModel) or not (lane.pending or _inherits(lane)):
+        return Wait(until=None, reason="no pending events")
+    if _may_replace(rule, lane):
+        return _replacing(collecting.decide(rule, lane.pending, now, None))
+    return _busy(rule, lane, now) or _next(rule, lane, now)
+
+
+def _next(rule: Rule, lane: Lane, now: datetime) -> Decision:
+    if lane.pending:
+        return collecting.decide(rule, lane.pending, now, _rested(rule, lane.head))
+    # Those that were to take the place of others are gone: a changed rule skipped them, or they expired.
+    return Start(events=(), reason="the events of a reaction that gave way")
+
+
+def _inherits(lane: Lane) -> bool:
+    return lane.head is not None and lane.head.inherits is not None
+
+
+def _may_replace(rule: Rule, lane: Lane) -> bool:
+    running = lane.head is not None and lane.head.running is not None
+    return running and bool(lane.pending) and rule.limits.while_running is WhileRunning.REPLACE
+
+
+def _replacing(decision: Decision) -> Decision:
+    """The decision as it is while a reaction runs: what would be started takes its place."""
+    if not isinstance(decision, Start):
+        return decision
+    return Replace(events=decision.events, reason=f"replaced: {decision.reason}")
 
 
 def _busy(rule: Rule, lane: Lane, now: datetime) -> Wait | None:
     head = lane.head
     if head is not None and head.running is not None:
         return Wait(until=None, reason=f"reaction {head.running} of this lane is running")
-    if any(e.replay is not None for e in lane.pending):
-        return None  # somebody wants it now, and has said why
+    if any(e.replay is not None for e in lane.pending) or _inherits(lane):
+        return None  # somebody wants it now, and has said why; or it takes the place of what ran
     rested = _rested(rule, head)
     return (
         Wait(until=rested, reason=f"cooldown of {rule.limits.cooldown}")
@@ -106,5 +131,7 @@ def _came_while_running(rule: Rule, head: Head | None, event: PendingEvent) -> b
 
 def _came_in_cooldown(rule: Rule, head: Head | None, event: PendingEvent) -> bool:
     if rule.limits.during_cooldown is not DuringCooldown.SKIP or head is None or head.ended is None or event.replay:
+        return False
+    if head.inherits is not None:
         return False
     return head.ended <= event.accepted < head.ended + rule.limits.cooldown

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
 from shared import telemetry
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.ports import Clock, DataFactory, Run, RunStatus
 from shared.reactions import Job, Reaction, State
 from shared.runs.saving import QUERY_PADDING, RunSteps, oldest_first, stamp_of
-from shared.steps import Observed, Step, advised_wait
+from shared.steps import BUSY_WAIT, Observed, Step, advised_wait
 
 logger = logging.getLogger(__name__)
+
+_CANCELLED: Final = "cancelled"
 
 
 class Watching:
@@ -62,25 +66,36 @@ class Watching:
         )
 
     def _cancel(self, step: Step) -> Step:
-        """Somebody wants its end."""
+        """Its end is wanted."""
         reaction = step.reaction
         try:
             how = self._cancel_run(reaction)
+            run = self._factory.run(reaction.run_id) if reaction.run_id is not None else None
         except (TargetBusy, TargetUnavailable) as error:
             return self._steps.later(step, advised_wait(error))
+        except TargetRefused:
+            run = None
+        if run is not None and run.status is RunStatus.SUCCEEDED:  # by itself, in the moment before
+            return self._ended(step, run)
+        if how != _CANCELLED and reaction.gives_way and self._clock.now() < self._times_out(reaction):
+            return self._steps.later(step, BUSY_WAIT)  # two would run side by side
         if reaction.run_id is not None:
             step = self._with_jobs(step, reaction.run_id)
         return self._steps.cancelled(step, f"run {reaction.run_id} {how}")
 
+    @staticmethod
+    def _times_out(reaction: Reaction) -> datetime:
+        return (reaction.accepted or reaction.changed) + reaction.action.timeout
+
     def _cancel_run(self, reaction: Reaction) -> str:
         """Raises TargetBusy or TargetUnavailable: not now."""
         if reaction.run_id is None:
-            return "cancelled"
+            return _CANCELLED
         try:
             self._factory.cancel(reaction.run_id)
         except TargetRefused as error:
             return f"not cancelled, the factory refused: {error}"
-        return "cancelled"
+        return _CANCELLED
 
     def _with_jobs(self, step: Step, run_id: str) -> Step:
         """Adds the jobs the run started, saved with the step that follows. That waits for nothing: asked once only."""
