@@ -10,16 +10,17 @@ from typing import Final
 
 from shared import telemetry
 from shared.claims import Claims, chunks, new_head
-from shared.decisions import decide
+from shared.decisions import decide, overdue
 from shared.errors import AlreadyTaken, Stale
 from shared.following import FollowedFactory
 from shared.jobs.mover import WorkspaceJobs
-from shared.lanes import Decision, Lane, Replace, Skip, Start, Wait
+from shared.lanes import Decision, Expect, Lane, Replace, Skip, SkipReason, Start, Wait
 from shared.looks import LATER, Scheduler, is_key, lane_key
 from shared.memory import Remembered
 from shared.notices import Notices
 from shared.observing import Observing
 from shared.outbox import Outbox
+from shared.overdue import Overdue
 from shared.ports import (
     Clock,
     Controls,
@@ -132,6 +133,8 @@ class Engine:
             ),
         }
         self._observing = Observing(workspace=workspace, clock=clock, steps=steps)
+        self._overdue = Overdue(rules=rules, lanes=lanes, clock=clock, scheduler=scheduler, numbers=remembered.numbers)
+        upkeep.add("overdue", self._overdue.make_sure, regular=bool(self._overdue.always))
         self._replacing = Replacing(lanes=lanes, clock=clock, rollouts=self._rollouts, mode=rules.mode)
         self._followed = FollowedFactory(
             lanes=lanes,
@@ -183,13 +186,15 @@ class Engine:
         """
         for _ in range(STEPS_AT_MOST):
             try:
-                done, next_look = self._step(self._lanes.read(lane), observed or {})
+                read = self._lanes.read(lane)
+                done, next_look = self._step(read, observed or {})
             except Stale:
                 continue
             except AlreadyTaken as known:
                 self._lanes.drop_pending(lane, known.event_ids)
                 continue
             if done:
+                next_look = _earliest(next_look, overdue.due(self._rule(read), read.head))
                 break
         else:
             next_look = self._clock.now() + LATER
@@ -226,14 +231,17 @@ class Engine:
         if isinstance(decision, Start) and rule is not None:
             return self._start(lane, rule, decision, standing, observed)
         if isinstance(decision, Skip):
-            self._skip(lane, decision)
+            self._skip(lane, rule, decision)
+            return False, None
+        if isinstance(decision, Expect) and rule is not None:
+            self._overdue.note(lane, rule, decision)
             return False, None
         if isinstance(decision, Replace) and running is not None:
             self._replacing.give_way(lane, running, decision)
             return False, None
         until = decision.until if isinstance(decision, Wait) else None
-        due = (until, reaction.next_look if reaction is not None else None, self._outbox.empty(lane))
-        return True, min((at for at in due if at is not None), default=None)
+        next_look = reaction.next_look if reaction is not None else None
+        return True, _earliest(until, next_look, self._outbox.empty(lane))
 
     def _unless_held(self, lane: Lane, rule: Rule, decision: Start | Replace, running: Step | None) -> Decision:
         """The decision, unless something stands in its way that is not the lane's own affair."""
@@ -270,15 +278,22 @@ class Engine:
         return reaction
 
     def _rule(self, lane: Lane) -> Rule | None:
-        name = lane.head.rule if lane.head is not None else (lane.pending[0].rule if lane.pending else "")
-        return self._rules.rules.get(name)
+        if lane.head is None and not lane.pending:
+            return self._overdue.always.get(lane.id)
+        return self._rules.rules.get(lane.head.rule if lane.head is not None else lane.pending[0].rule)
 
-    def _skip(self, lane: Lane, decision: Skip) -> None:
+    def _skip(self, lane: Lane, rule: Rule | None, decision: Skip) -> None:
         revision = self._rules.revision
         head = lane.head or new_head(decision.events[0], revision, after=self._remembered.numbers())
         head = replace(head, revision=revision)
+        if rule is not None and decision.reason is SkipReason.ARRIVED:
+            head = replace(head, expected=overdue.arrived(rule, head, decision.events))
         for part in chunks(decision.events, LaneChange(head=head).capacity()):
             change = LaneChange(head=head, take=part, skipped=decision.reason, at=self._clock.now())
             head = self._lanes.commit(lane.id, change).head or head
         facts = {"lane": lane.id, "rule": head.rule, "reason": decision.reason, "events": len(decision.events)}
         telemetry.record(logger, "events_skipped", facts)
+
+
+def _earliest(*times: datetime | None) -> datetime | None:
+    return min((at for at in times if at is not None), default=None)

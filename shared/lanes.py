@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from shared.events import Event
+from shared.events import Event, FileOverdue
 from shared.notifications import Notification
 from shared.rules import Revision
 
@@ -18,6 +19,7 @@ class SkipReason(StrEnum):
     TOO_OLD = "too-old"
     WHILE_RUNNING = "while-running"
     COOLDOWN = "cooldown"
+    ARRIVED = "arrived"
     INCOMPLETE = "incomplete"
     BELOW_TIMES = "below-times"
     ALREADY_LIVE = "already-live"
@@ -40,6 +42,23 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """A file that is waited for, by a rule that tells when one is overdue.
+
+    Attributes:
+        since: from when the time counts: the last file, or the moment the rule was first seen.
+        last: when the last file landed; None where none has.
+        missed: how often in a row it was overdue since then.
+        captures: what of the last file's path the lane is grouped by.
+    """
+
+    since: datetime
+    last: datetime | None = None
+    missed: int = 0
+    captures: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """The one contended row of a lane. Intake never touches it."""
 
@@ -55,6 +74,7 @@ class Head:
     """When the latest reaction reached its final state; None while it runs."""
     inherits: int | None = None
     """The superseded reaction whose events the next one has as well."""
+    expected: Expected | None = None
     etag: str | None = field(default=None, compare=False)
 
 
@@ -128,7 +148,16 @@ class Replace:
     reason: str
 
 
-Decision = Start | Skip | Wait | Replace
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expect:
+    """Note what file is expected from now on, and put the event into the lane that one is overdue, if it is."""
+
+    expected: Expected
+    event: FileOverdue | None
+    reason: str
+
+
+Decision = Start | Skip | Wait | Replace | Expect
 
 
 def lane_id(rule: str, key: str) -> str:

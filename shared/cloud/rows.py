@@ -12,7 +12,7 @@ from azure.data.tables import EdmType, EntityProperty
 
 from shared import events
 from shared.cloud import actions
-from shared.lanes import Claim, Head, PendingEvent, SkipReason, TakenEvent
+from shared.lanes import Claim, Expected, Head, PendingEvent, SkipReason, TakenEvent
 from shared.notifications import Kind, Notification
 from shared.quality import Requirement
 from shared.reactions import HistoryEntry, Intent, Job, Reaction, State, reaction_id
@@ -145,7 +145,28 @@ def head_row(lane: str, head: Head) -> Row:
             "claimed": head.claimed,
             "ended": head.ended,
             "inherits": head.inherits,
+            **(_expected_properties(head.expected) if head.expected is not None else {}),
         },
+    )
+
+
+def _expected_properties(expected: Expected) -> dict[str, object]:
+    return {
+        "expectedSince": expected.since,
+        "expectedLast": expected.last,
+        "expectedMissed": expected.missed,
+        "expectedCaptures": json.dumps(dict(expected.captures), ensure_ascii=False),
+    }
+
+
+def _expected(values: Row) -> Expected | None:
+    if values.get("expectedSince") is None:
+        return None
+    return Expected(
+        since=values["expectedSince"],
+        last=values.get("expectedLast"),
+        missed=values["expectedMissed"],
+        captures=json.loads(values["expectedCaptures"]),
     )
 
 
@@ -164,6 +185,7 @@ def head(row: Mapping[str, Any]) -> Head:
         claimed=values.get("claimed"),
         ended=values.get("ended"),
         inherits=values.get("inherits"),
+        expected=_expected(values),
         etag=etag(row),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.decisions import collecting
+from shared.decisions import collecting, overdue
 from shared.lanes import Decision, Head, Lane, PendingEvent, Replace, Skip, SkipReason, Start, Wait
 from shared.memory import DEFAULT_MEMORY, Memory
 from shared.rollouts import candidates
@@ -37,10 +37,17 @@ def decide(
     skip = _skip(rule, lane, memory)
     if skip is not None:
         return skip
-    if rule is not None and isinstance(rule.action, DeployModel) and lane.pending:
-        return _deploy(rule, rule.action, lane, standing, now)
-    if rule is None or isinstance(rule.action, DeployModel) or not (lane.pending or _inherits(lane)):
+    if rule is None:
         return Wait(until=None, reason="no pending events")
+    return overdue.decide(rule, lane, now) or _act(rule, lane, standing, now)
+
+
+def _act(rule: Rule, lane: Lane, standing: Standing | None, now: datetime) -> Decision:
+    deploys = rule.action if isinstance(rule.action, DeployModel) else None
+    if not lane.pending and (deploys is not None or not _inherits(lane)):
+        return Wait(until=None, reason="no pending events")
+    if deploys is not None:
+        return _deploy(rule, deploys, lane, standing, now)
     if _may_replace(rule, lane):
         return _replacing(collecting.decide(rule, lane.pending, now, None))
     return _busy(rule, lane, now) or _next(rule, lane, now)
@@ -111,6 +118,7 @@ def _skip(rule: Rule | None, lane: Lane, memory: Memory) -> Skip | None:
     judged = (
         (SkipReason.TOO_OLD, tuple(e for e in lane.pending if memory.too_old(e))),
         (SkipReason.RULE_CHANGED, tuple(e for e in lane.pending if not _still_matches(rule, e))),
+        (SkipReason.ARRIVED, overdue.arrivals(rule, lane)),
         (SkipReason.WHILE_RUNNING, tuple(e for e in lane.pending if _came_while_running(rule, lane.head, e))),
         (SkipReason.COOLDOWN, tuple(e for e in lane.pending if _came_in_cooldown(rule, lane.head, e))),
     )

@@ -343,7 +343,13 @@ class Rule:
 
     def match(self, event: Event) -> Match | None:
         captures = self.trigger.captures(event)
-        return None if captures is None else Match(key=self._key(captures), captures=captures)
+        if captures is None or not self._grouped(captures):
+            return None
+        return Match(key=self._key(captures), captures=captures)
+
+    def _grouped(self, captures: Mapping[str, str]) -> bool:
+        """Whether the event has what the lane is told by: one that Relearn made by earlier rules may not have it."""
+        return self.collect.by is None or captures.keys() >= set(self.collect.by.placeholders)
 
     def _key(self, captures: Mapping[str, str]) -> str:
         if isinstance(self.action, DeployModel):

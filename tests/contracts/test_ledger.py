@@ -20,8 +20,8 @@ from shared.cloud.permit_table import PermitTable
 from shared.cloud.recent_table import RecentTable
 from shared.controls import ControlState, Pause, WaitingLane
 from shared.errors import AlreadyTaken, Stale
-from shared.events import Reason, Refused, event_key
-from shared.lanes import Claim, Head, PendingEvent, SkipReason, TakenEvent, lane_id
+from shared.events import FileOverdue, Reason, Refused, event_key
+from shared.lanes import Claim, Expected, Head, PendingEvent, SkipReason, TakenEvent, lane_id
 from shared.models import ModelRef
 from shared.notifications import Kind, Notification
 from shared.ports import LaneChange, Permit, Waiter
@@ -47,6 +47,7 @@ from shared.settings import from_environment
 from tests.fakes import T0, FakeControls, FakeDueTable, FakeLanes, FakePermits, FakeRecent, breached, landed, registered
 
 LANE = lane_id("score", "b1")
+DAY = timedelta(days=1)
 REVISION = Revision(hash="0123456789ab", modified=T0)
 HEAD = Head(rule="score", key="b1", revision=REVISION)
 
@@ -457,6 +458,47 @@ def test_checking_for_taken_events_takes_any_number(ledger: Ledger) -> None:
         ledger.lanes.add_event(LANE, each)
     take(ledger, events[:31])
     assert ledger.lanes.taken(LANE, [e.id for e in events]) == {e.id for e in events[:31]}
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        None,
+        Expected(since=T0),
+        Expected(since=T0 + DAY, last=T0, missed=2, captures={"batch": "ä", "by": "b/1"}),
+    ],
+)
+@pytest.mark.parametrize("claim", [None, Claim(seq=3), Claim(seq=3, room=7, until=T0 + DAY)])
+def test_a_head_comes_back_as_it_was_saved(ledger: Ledger, expected: Expected | None, claim: Claim | None) -> None:
+    head = replace(HEAD, seq=3, claim=claim, claimed=T0, ended=T0, inherits=2, expected=expected)
+    ledger.lanes.commit(LANE, LaneChange(head=head))
+    assert ledger.lanes.read(LANE).head == head
+
+
+def test_a_reaction_that_gives_way_comes_back_as_such(ledger: Ledger) -> None:
+    made = reaction(gives_way=True, cancel="replaced: 1 event", replaces=7, observe=True)
+    ledger.lanes.commit(LANE, LaneChange(reaction=made))
+    assert ledger.lanes.reaction(made.id) == made
+
+
+def test_the_event_of_an_overdue_file_comes_back_as_it_was_saved(ledger: Ledger) -> None:
+    for last in (None, T0):
+        overdue = FileOverdue(
+            source="relearn",
+            event_id=f"overdue-{last}",
+            subject="lake/in/{batch}/*.csv",
+            time=T0 + DAY,
+            pattern="lake/in/{batch}/*.csv",
+            captures={"batch": "b1"},
+            due=T0 + (DAY if last else 2 * DAY),
+            last=last,
+        )
+        pending = replace(event(1), id=event_key(overdue), event=overdue)
+        assert ledger.lanes.add_event(LANE, pending)
+        assert not ledger.lanes.add_event(LANE, pending)
+        found = ledger.lanes.read(LANE).pending
+        assert pending in found
+        assert event_key(next(e for e in found if e.id == pending.id).event) == pending.id
 
 
 # --- due --------------------------------------------------------------------------------------------------------------
