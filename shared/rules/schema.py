@@ -122,7 +122,7 @@ class Collect(Section):
     )
     until: fields.Until = Field(
         default=None,
-        description="Close the batch at the first of these times after its first event: five fields of cron, in UTC, "
+        description="Close the batch at the first of these times, instead of `quiet`: five fields of cron, in UTC, "
         "such as `0 2 * * *` for every night at two.",
     )
 
@@ -132,8 +132,8 @@ class Limits(Section):
 
     concurrency: fields.Permits = Field(
         default=None,
-        description="How many of the rule's reactions may run at a time. By default as many as there are values of "
-        "`by`: one value never runs two.",
+        description="How many of the rule's reactions may run at a time, where it has several values of `by`. By "
+        "default no limit, but one value never runs two.",
     )
     resources: list[fields.ResourceName] = Field(
         default=[],
@@ -148,7 +148,7 @@ class Limits(Section):
     )
     priority: fields.Importance = Field(
         default=None,
-        description="Who is first where several wait for the same permit or budget.",
+        description="Which rule is first where several wait for the same permit or budget: `high`, `normal` or `low`.",
         json_schema_extra={"default": "normal"},
     )
 
@@ -285,11 +285,12 @@ class Reaction(Section):
     )
     with_: dict[str, fields.Parameter] = Field(
         default={},
-        description="The pipeline's parameters. They are sent as text: a number or true is sent as it is written here. "
+        description="The pipeline's parameters, or the job's inputs. They are sent as text: a number or true is sent as "
+        "it is written here. "
         "Placeholders: {manifest} (the URL of a JSON file that lists the batch), {count} (of its events), "
         "{reaction_id}, {live:ENDPOINT} (the model that is live there), and what the event gives: of a file, the "
         "captures that `collect.by` names; of drift all captures, {monitor}, {signal} and {run_id}; of a model all "
-        "captures, {model} and {version}.",
+        "captures, {model} and {version}; of an overdue file {last} and {due}.",
     )
     run_job: RunJob | None = None
     deploy_model: DeployModel | None = None
@@ -306,8 +307,9 @@ class Reaction(Section):
     writes: list[fields.Written] = Field(
         default=[],
         min_length=1,
-        description="Folders or files in the lake that the run writes, the container first. None may be one that the "
-        "rule itself waits for: it would start itself for ever.",
+        description="What the run of a rule about files writes into the lake, the container first: folders, which end "
+        "in a slash, or files, where `*` and `**` mean what they mean in `path`. The rule itself must not wait for any of "
+        "it: it would start itself for ever.",
     )
     limits: Limits = Field(default_factory=Limits)
     retry: Retry = Field(default_factory=Retry)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.rules.reference.examples import EXAMPLES, Key, shown
@@ -13,6 +15,7 @@ from shared.rules.schema import IN_A_REACTION, Section, json_schema, sections
 _BEGIN: Final = "<!-- {}, made by python -m shared.rules docs: begin -->\n"
 _END: Final = "<!-- {}: end -->\n"
 _TITLES: Final = {"": "The top of the file", "reactions.NAME": "A rule"}
+_BY_DEFAULT: Final = re.compile(r" ?By default ([^.]+)\.")
 _IN_A_RULE: Final = ".".join((*IN_A_REACTION, ""))
 
 
@@ -47,9 +50,8 @@ def _section(place: str, section: type[Section]) -> Iterator[str]:
     yield ""
     yield _doc(section)
     yield ""
-    defaults = _defaults(section)
     rows = (
-        [_code(key.name), key.description, defaults[key.name], _lines(shown(key.name, keys[key.name].example))]
+        [_code(key.name), key.does, key.default, _lines(shown(key.name, keys[key.name].example))]
         for key in described(section)
     )
     yield from _table(("key", "what it does", "default", "for example"), rows)
@@ -57,30 +59,34 @@ def _section(place: str, section: type[Section]) -> Iterator[str]:
     yield from _table(("written", "answered"), _wrong(keys))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
     """A key of a section, and what the schema says of it."""
 
-    def __init__(self, section: type[Section], name: str, field: str) -> None:
-        info = section.model_fields[field]
-        within = next((inner for place, inner in sections(section) if place == (name,)), None)
-        self.name = name
-        self.description = info.description or (_doc(within) if within is not None else "")
-        self.required = info.is_required()
+    name: str
+    does: str
+    default: str
 
 
 def described(section: type[Section]) -> list[Described]:
     """The keys of a section, in its order."""
-    return [Described(section, info.alias or field, field) for field, info in section.model_fields.items()]
-
-
-def _defaults(section: type[Section]) -> dict[str, str]:
+    inner = {place[0]: within for place, within in sections(section) if len(place) == 1}
     schema = json_schema()
     properties: Mapping[str, Any] = {**schema, **schema["$defs"].get(section.__name__, {})}["properties"]
-    return {
-        key.name: "required" if key.required else _code(str(default)) if default is not None else "none"
-        for key in described(section)
-        for default in [properties[key.name].get("default")]
-    }
+    found = []
+    for field, info in section.model_fields.items():
+        name = info.alias or field
+        text = info.description or _doc(inner[name])
+        told = _BY_DEFAULT.search(text)
+        default = properties[name].get("default")
+        if info.is_required():
+            told_default = "required"
+        elif default is not None:
+            told_default = _code(str(default))
+        else:
+            told_default = told[1] if told is not None else "none"
+        found.append(Described(name=name, does=_BY_DEFAULT.sub("", text).strip(), default=told_default))
+    return found
 
 
 def _doc(section: type[Section]) -> str:
