@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from shared import chains, telemetry
 from shared.errors import Stale
+from shared.events import FileLanded
 from shared.lanes import Claim, Head, Lane, PendingEvent, Start
 from shared.models import deployment_name
 from shared.observing import MANIFEST
@@ -31,7 +32,7 @@ from shared.reactions import (
     reaction_id,
 )
 from shared.rollouts.candidates import Standing
-from shared.rules import DeployModel, FileLandedTrigger, Mode, Notify, Revision, Rule, Rules, RunJob, RunPipeline
+from shared.rules import DeployModel, FileLandedTrigger, Mode, Notify, Revision, Rule, Rules, RunJob, RunPipeline, loops
 from shared.steps import Step
 
 logger = logging.getLogger(__name__)
@@ -158,7 +159,8 @@ class Claims:
     ) -> Reaction:
         observe = Mode.OBSERVE in (self._mode, rule.mode)
         url = MANIFEST if observe else self._manifests.url(new_id)
-        action = _action(rule, decision, standing, {"manifest": url, "reaction_id": new_id})
+        known = {"manifest": url, "reaction_id": new_id}
+        action = _action(rule, decision, standing, known)
         action = replace(action, limits=_start_limits(rule, self._resources))
         needs_manifest = isinstance(action, RenderedAction) and action.needs_manifest and not observe
         return Reaction(
@@ -175,6 +177,7 @@ class Claims:
             manifest_url=url if needs_manifest else None,
             require=_requirement(rule, decision.events),
             observe=observe,
+            objection=_objection(rule, action, decision.events, known),
         )
 
 
@@ -218,6 +221,15 @@ def _rendered_action(
             return JobAction(component=action.component, compute=action.compute, experiment=experiment, **rendered)
         case Notify():
             return NotifyAction(**rendered)
+
+
+def _objection(rule: Rule, action: Action, events: Sequence[PendingEvent], known: Mapping[str, str]) -> str | None:
+    """What the loop guard has against a start, now that what the rule's texts stand for is known."""
+    if not isinstance(action, PipelineAction | JobAction) or not isinstance(rule.trigger, FileLandedTrigger):
+        return None
+    values = {**_captures(rule, events), **known}
+    landed = [f"{e.event.container}/{e.event.path}" for e in events if isinstance(e.event, FileLanded)]
+    return loops.why_not(rule, [text.render(values) for text in rule.writes], action.parameters, landed)
 
 
 def _start_limits(rule: Rule, sizes: Mapping[str, int]) -> StartLimits:

@@ -35,7 +35,7 @@ from shared.ports import (
     Recent,
     Workspace,
 )
-from shared.reactions import Action, DeployAction, JobAction, NotifyAction, PipelineAction, Reaction, reaction_id
+from shared.reactions import Action, DeployAction, JobAction, NotifyAction, PipelineAction, Reaction, State, reaction_id
 from shared.replacing import Replacing
 from shared.rollouts.candidates import Standing
 from shared.rollouts.mover import Rollouts
@@ -102,7 +102,7 @@ class Engine:
             look_soon=self._look_soon,
         )
         upkeep.add("resume", self._starts.resume, regular=False)
-        steps = Steps(lanes=lanes, recent=recent, clock=clock)
+        steps = self._steps = Steps(lanes=lanes, recent=recent, clock=clock)
         self._runs = PipelineRuns(
             lanes=lanes,
             starts=self._starts,
@@ -257,6 +257,8 @@ class Engine:
         return Wait(until=self._clock.now() + STOPPED_LOOKS, reason=why)
 
     def _advance(self, step: Step, observed: Observed) -> Step:
+        if step.reaction.objection is not None and step.reaction.state is State.PENDING:
+            return self._steps.end(step, State.FAILED, step.reaction.objection)
         if step.reaction.observe:
             return self._observing.advance(step, observed)
         return self._movers[type(step.reaction.action)].advance(step, observed)

@@ -277,6 +277,8 @@ class Reaction:
     """The number of the superseded reaction whose events are this one's as well."""
     cancel: str | None = None
     """Who wants its end, and why."""
+    objection: str | None = None
+    """Why it must not be started: its run would start its own rule again."""
     queues: tuple[str, ...] = ()
     """The resources for which it waits its turn: it may be looked at before `next_look`, when one of them is free."""
     require: Requirement | None = None

@@ -5,6 +5,7 @@ Asked when the rules are read, where placeholders stand for any text, and again 
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class _Other(Enum):
 _Token = str | _Wild
 _Label = str | _Other
 _SLASH: Final = "/"
+_WILD_SIGNS: Final = re.compile(r"[{}*]")
 _LETTERS: Final = (*b"xyzabcdefghijklmnopqrstuvwABCDEFGHIJKLMNOPQRSTUVWXYZ", *range(0x4E00, 0x9FFF))
 """To spell a character that no pattern names."""
 
@@ -56,7 +58,15 @@ def own_event(rule: Rule, path: str) -> bool:
     trigger = rule.trigger
     if not isinstance(trigger, FileLandedTrigger):
         return False
+    expected, written = _begins(trigger.path.text), _begins(path)
+    if not (expected.startswith(written) or written.startswith(expected)):
+        return False  # as nearly always: the search costs milliseconds
     return example(trigger.path, trigger.exclude, _literally(path, stars=True)) is not None
+
+
+def _begins(text: str) -> str:
+    """What every path begins with that a pattern or a path with stars stands for."""
+    return _WILD_SIGNS.split(text, maxsplit=1)[0]
 
 
 def why_not(rule: Rule, written: Iterable[str], values: Mapping[str, str], batch: Iterable[str]) -> str | None:

@@ -285,8 +285,8 @@ class Reaction(Section):
     )
     with_: dict[str, fields.Parameter] = Field(
         default={},
-        description="The pipeline's parameters, or the job's inputs. They are sent as text: a number or true is sent as "
-        "it is written here. "
+        description="The pipeline's parameters, or the job's inputs. They are sent as text: a number or true is sent "
+        "as it is written here. "
         "Placeholders: {manifest} (the URL of a JSON file that lists the batch), {count} (of its events), "
         "{reaction_id}, {live:ENDPOINT} (the model that is live there), and what the event gives: of a file, the "
         "captures that `collect.by` names; of drift all captures, {monitor}, {signal} and {run_id}; of a model all "
@@ -308,8 +308,8 @@ class Reaction(Section):
         default=[],
         min_length=1,
         description="What the run of a rule about files writes into the lake, the container first: folders, which end "
-        "in a slash, or files, where `*` and `**` mean what they mean in `path`. The rule itself must not wait for any of "
-        "it: it would start itself for ever.",
+        "in a slash, or files, where `*` and `**` mean what they mean in `path`. The rule itself must not wait for any "
+        "of it: it would start itself for ever.",
     )
     limits: Limits = Field(default_factory=Limits)
     retry: Retry = Field(default_factory=Retry)

@@ -275,6 +275,7 @@ def test_a_reaction_comes_back_as_it_was_saved(ledger: Ledger) -> None:
         manifest_url="https://x/y.json",
         manifest_written=True,
         queues=("resource:spark", "rule:score"),
+        objection="loop guard: lake/in/ is what the rule waits for",
     )
     ledger.lanes.commit(LANE, LaneChange(reaction=full))
     assert ledger.lanes.reaction(full.id) == full
