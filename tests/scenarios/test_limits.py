@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -214,3 +215,15 @@ def test_a_paused_rule_gathers_its_events_and_the_other_goes_on(stage_with: Call
     assert stage.post("controls/resume", {**pause, "request": "resume-01"})[0] == 200
     work_off(stage, runs=2)
     assert [(r["key"], r["event_count"]) for r in stage.reactions()] == [("u1", 1), ("b1", 2)]
+
+
+@COPIES
+def test_deliveries_at_once_exceed_nothing(stage_with: Callable[..., Stage], copies: int) -> None:
+    stage = staged(stage_with, "factory: {concurrency: 3}\n" + RULES + "    limits: {concurrency: 2}\n")
+    events = [stage.land(f"in/b{n}/a.csv") for n in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(stage.deliver, events * copies))
+    assert len(stage.running()) <= 2
+    work_off(stage, runs=5, looks=120)
+    assert most_at_once(stage) == 2
+    assert stage.states() == ["succeeded"] * 5

@@ -58,7 +58,7 @@ def test_two_rules_for_one_endpoint_take_turns() -> None:
 def test_a_permit_that_a_dead_process_left_behind_is_released() -> None:
     made = with_live()
     first = made.reactions()[0]
-    made.permits.hold("endpoint:ep1", Permit(reaction_id=first.id, since=T0))
+    assert made.permits.hold("endpoint:ep1", Permit(reaction_id=first.id, since=T0))
     candidate(made)
     assert list(made.permits.held["endpoint:ep1"]) == [made.reactions()[-1].id]
     made.settle()
