@@ -252,10 +252,14 @@ def _taken(demand: Demand, resource: Resource, me: Waiter, now: datetime) -> Res
 
 
 def refunded(resource: Resource, before: Resource, granted: Resource) -> Resource | None:
-    """The head as if a start had never been granted; None where others have been granted one since.
+    """The head as if a start had never been granted; None where there is nothing to give back.
 
-    Then the token is gone: to give it back all the same might let more start than the rate allows.
+    A token is gone once others have been granted one since: to give it back all the same might let more start than the
+    rate allows.
     """
-    if resource.full_at != granted.full_at or granted.full_at == before.full_at:
-        return None
-    return replace(resource, full_at=before.full_at)
+    back = resource
+    if resource.full_at == granted.full_at != before.full_at:
+        back = replace(back, full_at=before.full_at)
+    if resource.next_attempt == granted.next_attempt != before.next_attempt:
+        back = replace(back, next_attempt=before.next_attempt)
+    return back if back != resource else None

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared import limits, telemetry
-from shared.errors import InDoubt, TargetBusy, TargetUnavailable
+from shared.errors import InDoubt, Stale, TargetBusy, TargetUnavailable
 from shared.limits import Blocked, Demand, Go
 from shared.ports import Clock, Controls, Lanes, Permit, Permits, Resource, Waiter
 from shared.reactions import Reaction, State
@@ -29,18 +29,36 @@ _TRIES: Final = 20
 _SHORTLY: Final = timedelta(seconds=2)
 _AT_ONCE: Final = 200
 """So many of those who were stopped are woken by one look."""
-_HELD_BACK: Final = timedelta(seconds=30)
-"""One that is put off for longer than clocks may differ holds nothing: it has died before it could let go."""
+GRANT_LASTS: Final = timedelta(minutes=1)
+"""Within this time after the grant the intent to start is saved, or the start has to be admitted anew."""
+_LEFT_BEHIND: Final = timedelta(minutes=3)
+"""A permit of a reaction that is put off, granted so long ago, is no grant of this moment: its process has died."""
 
 TargetTrouble = TargetBusy | TargetUnavailable | InDoubt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """A start may begin. `paid`: the heads it changed, before and after; `probes`: the targets it tries out."""
+    """A start may begin, at once.
 
+    Attributes:
+        at: when it was granted.
+        paid: the heads that were changed for it, before and after.
+        probes: the targets it tries out.
+    """
+
+    at: datetime
     paid: tuple[tuple[Resource, Resource], ...] = ()
     probes: tuple[str, ...] = ()
+
+    def check(self, now: datetime) -> None:
+        """Before the intent is saved.
+
+        Raises:
+            Stale: it is long ago, and somebody else may have been granted the same by now.
+        """
+        if now >= self.at + GRANT_LASTS:
+            raise Stale("this process was held up between the grant of a start and its intent")
 
 
 class Starts:
@@ -168,17 +186,17 @@ class Starts:
             else:
                 done = True
             if not done:
-                self.refund(Granted(paid=tuple(paid)))
+                self.refund(Granted(at=permit.since, paid=tuple(paid)))
                 for each in taken:
                     self._permits.release(each.resource, reaction.id)
                 return None
             taken += [demand] if demand.holds else []
-        return Granted(paid=tuple(paid), probes=go.probes)
+        return Granted(at=permit.since, paid=tuple(paid), probes=go.probes)
 
     def refund(self, granted: Granted | None) -> None:
         """Gives back what a start has paid that was none, where nobody else has been granted a start since."""
         for before, after in granted.paid if granted is not None else ():
-            if after.full_at != before.full_at:
+            if after != before:
                 refunded = limits.refunded(self._permits.read(after.name), before, after)
                 if refunded is not None:
                     self._permits.save_head(refunded)
@@ -245,8 +263,7 @@ class Starts:
         holder = self._lanes.reaction(permit.reaction_id)
         if holder is None or holder.final:
             return True
-        put_off = holder.next_look is not None and holder.next_look > self._clock.now() + _HELD_BACK
-        return holder.state is State.PENDING and put_off
+        return holder.state is State.PENDING and permit.since + _LEFT_BEHIND <= self._clock.now()
 
     # --- targets ------------------------------------------------------------------------------------------------------
 

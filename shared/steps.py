@@ -25,6 +25,8 @@ CALL_DEADLINE: Final = timedelta(seconds=30)
 WORKSPACE: Final = "workspace"
 """The machine learning workspace as a target."""
 BUSY_WAIT: Final = timedelta(seconds=30)
+STOPPED_RESEND: Final = timedelta(minutes=5)
+"""How often an unclear start is looked at whose rule somebody has stopped."""
 LONGEST_BACKOFF: Final = timedelta(hours=6)
 
 _ALERTS: Final = frozenset({State.FAILED, State.TIMED_OUT})
@@ -196,9 +198,15 @@ class TargetSteps(HeldSteps):
         probe = reaction.intent is not None and reaction.intent.probe
         self._starts.busy(self.target, reaction, error, probe=probe)
 
-    def may_post(self) -> tuple[datetime | None, bool]:
-        """As Starts.may_call."""
-        return self._starts.may_call(self.target)
+    def may_post(self, reaction: Reaction) -> tuple[str, datetime | None, bool]:
+        """Whether a start that is unclear may be sent once more.
+
+        Why not; when to ask again, None if it may be sent; and whether it tries out the target.
+        """
+        stopped = self._starts.stopped(reaction.rule, reaction.lane)
+        if stopped is not None:
+            return stopped, self._clock.now() + STOPPED_RESEND, False
+        return f"{self.target} takes no starts now", *self._starts.may_call(self.target)
 
 
 def intent_in_time(reaction: Reaction, now: datetime) -> Intent:

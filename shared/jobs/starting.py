@@ -87,9 +87,10 @@ class Starting:
             return self._adopt(step, found)
         if reaction.cancel is not None and now >= intent.since + SHOWN_BY:
             return self._steps.cancelled(step, f"it is unclear whether job {name} was started; it is not to be seen")
-        until, probe = self._steps.may_post()
+        why, until, probe = self._steps.may_post(reaction)
         if reaction.cancel is not None or until is not None or component is None:
-            return self._doubt(step, f"job {name} is not to be seen", (until or now) - now)
+            told = f", and {why}" if until is not None else ""
+            return self._doubt(step, f"job {name} is not to be seen{told}", (until or now) - now)
         again = replace(intent, deadline=now + CALL_DEADLINE, posted=intent.posted + 1, probe=probe)
         sending = reaction.moved_to(
             State.STARTING,

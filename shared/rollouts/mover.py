@@ -88,6 +88,7 @@ class Rollouts:
         if not verdict.passed:
             return self._steps.end(step, State.REFUSED, verdict.reason)
         now = self._clock.now()
+        granted.check(now)
         rollout = Rollout(
             phase=Phase.CREATING,
             previous=current.name if current is not None else None,

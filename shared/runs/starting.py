@@ -72,6 +72,7 @@ class Starting:
             )
         self._follow()
         now = self._clock.now()
+        granted.check(now)
         intent = Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes))
         starting = reaction.moved_to(
             State.STARTING,
@@ -137,9 +138,9 @@ class Starting:
             return self._steps.save(step, asked)
         if step.reaction.cancel is not None:
             return self._steps.cancelled(step, "it is unclear whether a run was started; none with our stamp was found")
-        until, probe = self._steps.may_post()
+        waiting, until, probe = self._steps.may_post(step.reaction)
         if until is not None:
-            waiting = "no run with our stamp was found, and the factory takes no starts now"
+            waiting = f"no run with our stamp was found, and {waiting}"
             return self._steps.save(step, step.reaction.moved_to(State.STARTING, waiting, now, next_look=until))
         again = replace(
             intent, deadline=now + CALL_DEADLINE, posted=intent.posted + 1, doubt_since=None, queries=0, probe=probe

@@ -224,6 +224,16 @@ def test_the_first_after_it_tries_it_out_and_the_next_wait_for_what_comes_of_it(
     assert isinstance(asked(limits.recovered(head), FACTORY), Go)
 
 
+def test_a_start_that_was_to_try_it_out_and_was_none_leaves_that_to_the_next() -> None:
+    target = Resource(name="factory:adf", failures=1, next_attempt=T0)
+    go = asked(target, FACTORY)
+    assert isinstance(go, Go)
+    claimed = go.heads["factory:adf"]
+    assert limits.refunded(replace(claimed, etag="x"), target, claimed) == target
+    assert limits.refunded(limits.recovered(claimed), target, claimed) is None
+    assert limits.refunded(limits.tripped(claimed, T0, "r", None, probe=True), target, claimed) is None
+
+
 def test_waits_double_up_to_ten_minutes_and_what_is_advised_comes_first() -> None:
     target, now, waits = Resource(name="factory:adf"), T0, []
     for _ in range(7):

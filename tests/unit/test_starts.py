@@ -12,9 +12,9 @@ import pytest
 from shared import limits
 from shared.controls import Pause
 from shared.errors import InDoubt, TargetBusy
-from shared.ports import Permit, Resource, RunStatus
+from shared.ports import Permit, Resource, RunStatus, Waiter
 from shared.reactions import State
-from tests.fakes import T0, busy, landed
+from tests.fakes import T0, busy, landed, lose
 from tests.world import DECLARED, RULES, Died, World
 
 MINUTE = timedelta(minutes=1)
@@ -193,6 +193,14 @@ def test_a_place_in_the_queue_that_was_left_behind_is_forgotten() -> None:
     world.factory.end_all()
     world.settle()
     assert world.permits.queues["rule:score"] == {}
+
+
+def test_a_stale_place_is_removed_by_whoever_has_to_wait() -> None:
+    world = limited("{concurrency: 1}")
+    old = Waiter(name="f" * 24 + "-1", priority=1, since=T0 - MINUTE, seen=T0 - limits.UNSEEN)
+    world.permits.wait("rule:score", old)
+    land(world, "b1", "b2")
+    assert [waiter.name for waiter in world.permits.queues["rule:score"].values()] == [world.reactions()[1].id]
 
 
 def play_until(world: World, done: Callable[[], bool], *, ends: bool = False, looks: int = 200) -> None:
@@ -554,3 +562,53 @@ def test_who_loses_a_race_gives_back_what_it_took() -> None:
     assert world.states().count("pending") == 1
     assert world.permits.held["resource:pool"] == world.permits.held["factory:adf"] == {}
     assert world.permits.heads["factory:adf"].full_at == paid
+
+
+def test_a_permit_that_was_granted_a_moment_ago_is_not_taken_for_one_left_behind() -> None:
+    world = limited("{concurrency: 1}")
+    land(world, "b1", "b2", "b3")
+    lanes = {reaction.key: f"lane:{reaction.lane}" for reaction in world.reactions()}
+    world.factory.end_all()
+    world.clock.advance(6 * SECOND)
+    world.engine.look("factory:adf")
+    asked = iter(["once"])
+
+    def meanwhile(_number: int, what: str) -> None:
+        # The second has its permit; that it is about to start is not saved yet, and its row says that it waits on.
+        if what == "get pipeline" and next(asked, None):
+            world.permits.queues["rule:score"].clear()
+            world.engine.look(lanes["b3"])
+
+    world.storage.before_call = meanwhile
+    world.engine.look(lanes["b2"])
+    assert started(world) == ["b1", "b2"]
+    assert world.states() == ["succeeded", "running", "pending"]
+
+
+def test_a_process_that_was_held_up_between_grant_and_intent_is_admitted_anew() -> None:
+    world = limited("{concurrency: 1}")
+    asked = iter(["once"])
+
+    def held_up(_number: int, what: str) -> None:
+        if what == "get pipeline" and next(asked, None):
+            world.clock.advance(5 * MINUTE)
+            land(world, "b2")  # frees what looks left behind, and starts
+
+    world.storage.before_call = held_up
+    land(world, "b1")
+    assert len(world.factory.running) == 1
+    assert sorted(world.states()) == ["pending", "running"]
+    play(world, at_most=1)
+
+
+def test_an_unclear_start_is_not_sent_again_while_starts_are_stopped() -> None:
+    world = World()
+    sent = count_starts(world, lose)
+    land(world, "b1")
+    world.controls.pause(None, STOP)
+    while world.clock.now() < T0 + timedelta(hours=1):
+        assert world.look_when_due()
+    assert (len(sent), world.states()) == (1, ["starting"])
+    resume(world, None)
+    count_starts(world, lambda accept: accept())
+    play_until(world, lambda: started(world) == ["b1"])
