@@ -33,7 +33,7 @@ class WorkspaceJobs:
         watching = Watching(workspace=workspace, clock=clock, steps=saving)
         self._clock = clock
         self._steps = saving
-        self._watching = watching
+        self._watch = watching.watch
         self._handlers: Mapping[State, Callable[[Step], Step]] = {
             State.PENDING: starting.begin,
             State.STARTING: starting.resolve,
@@ -43,7 +43,7 @@ class WorkspaceJobs:
     def advance(self, step: Step, observed: Observed) -> Step:
         """As Mover's."""
         if step.reaction.cancel is not None and step.reaction.state is State.RUNNING:
-            step = self._watching.watch(step)  # whatever its time
+            step = self._watch(step)  # whatever its time
         woken = bool(step.reaction.queues)  # what it queued for may be free
         while not step.reaction.final:
             if step.reaction.cancel is not None and step.reaction.state is State.PENDING:
@@ -54,9 +54,3 @@ class WorkspaceJobs:
             woken = False
             step = self._handlers[step.reaction.state](step)
         return step
-
-    def supersede(self, step: Step, why: str) -> Step:
-        """Others take this reaction's place: its job is cancelled. An unclear start is settled first."""
-        if step.reaction.state is State.PENDING:
-            return self._steps.end(step, State.SUPERSEDED, why)
-        return self._watching.stop(step, State.SUPERSEDED, why) if step.reaction.state is State.RUNNING else step

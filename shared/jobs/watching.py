@@ -30,17 +30,17 @@ class Watching:
         try:
             job = self._workspace.job(name)
         except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+            if isinstance(error, TargetRefused) and overdue:  # nothing to wait for
+                return self._cut_short(step, name)
             # Not even the end of its time is acted on while it cannot be asked: it may have ended well.
-            return self._steps.later(step, advised_wait(error))
+            return self._steps.later(step, advised_wait(error, reaction))
         if job is not None and job.status.final:
             return self._ended(_with_job(step, name, job.status), job)
         if job is None and now >= _since(reaction) + SHOWN_BY:
             why = f"job {name} is no longer there"
             return self._steps.try_again(_with_job(step, name, None), why)
-        if reaction.cancel is not None:
-            return self.stop(step, State.CANCELLED, f"cancelled by {reaction.cancel}")
-        if overdue:
-            return self.stop(step, State.TIMED_OUT, f"job {name} took longer than {reaction.action.timeout}")
+        if reaction.cancel is not None or overdue:
+            return self._cut_short(step, name)
         wait = follow_interval(now - _since(reaction))
         return self._steps.later(step, min(wait, _since(reaction) + reaction.action.timeout - now))
 
@@ -51,17 +51,20 @@ class Watching:
             return self._steps.end(step, State.CANCELLED, f"job {job.name} was cancelled in the workspace")
         return self._steps.try_again(step, f"job {job.name} failed: its logs in the workspace say why")
 
-    def stop(self, step: Step, state: State, why: str) -> Step:
-        """Ends the job before its time, and the reaction with it."""
-        name = step.reaction.run_id or job_name(step.reaction)
-        cancelled = f"job {name} is cancelled"
+    def _cut_short(self, step: Step, name: str) -> Step:
+        """Its time is over, or somebody wants its end: the job is ended outside, too."""
+        reaction = step.reaction
+        how = "cancelled"
         try:
             self._workspace.cancel_job(name)
         except (TargetBusy, TargetUnavailable) as error:
-            return self._steps.later(step, advised_wait(error))
+            return self._steps.later(step, advised_wait(error, reaction))
         except TargetRefused as error:
-            cancelled = f"job {name} is not cancelled, the workspace refused: {error}"
-        return self._steps.end(_with_job(step, name, RunStatus.CANCELING), state, f"{why}: {cancelled}")
+            how = f"not cancelled, the workspace refused: {error}"
+        step = _with_job(step, name, RunStatus.CANCELING)
+        if reaction.cancel is not None:
+            return self._steps.cancelled(step, f"job {name} {how}")
+        return self._steps.end(step, State.TIMED_OUT, f"job {name} took longer than {reaction.action.timeout}: {how}")
 
 
 def _since(reaction: Reaction) -> datetime:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
-import json
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-import requests
 
 from local.cloud import LocalCloud
 from local.faults import AcceptThen, Action, Drop, Status, Truncate
@@ -125,6 +124,10 @@ class WireBench:
 
     def end(self, name: str, outcome: Outcome) -> None:
         self.local.finish(name, outcome)
+
+    def sent(self, name: str) -> dict[str, Any]:
+        """The properties of a job, as its client PUT them."""
+        return copy.deepcopy(dict(self.local.job(name).submission.given))
 
     def submitted(self, name: str | None = None) -> Job:
         return self.local.job(name or self.job)
@@ -389,22 +392,6 @@ def sdk(cloud: LocalCloud, credential: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
-    """The properties of every job that any client of this process PUTs, by its name."""
-    bodies: dict[str, dict[str, Any]] = {}
-    send = requests.sessions.Session.send
-
-    def recording(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> Any:
-        if request.method == "PUT" and "/jobs/" in str(request.url):
-            name = str(request.url).partition("?")[0].rpartition("/")[2]
-            bodies[name] = json.loads(request.body or b"{}")["properties"]
-        return send(session, request, **options)
-
-    monkeypatch.setattr(requests.sessions.Session, "send", recording)
-    return bodies
-
-
-@pytest.fixture
 def registered(wire: WireBench, sdk: Any, tmp_path: Path) -> dict[str, Any]:
     """The components as azure-ai-ml registers and reads them."""
     from azure.ai.ml import load_component
@@ -442,7 +429,7 @@ def asked_for(job: Job) -> dict[str, Any]:
 @pytest.mark.cloud
 @CLIENT_WARNINGS
 def test_a_pipeline_component_is_sent_as_azure_ai_ml_sends_it(
-    wire: WireBench, sdk: Any, sent: dict[str, Any], registered: dict[str, Any]
+    wire: WireBench, sdk: Any, registered: dict[str, Any]
 ) -> None:
     component = registered["pipeline"]
     wire.workspace.start_job(ours := wanted(wire, f"azureml:{component.name}:3", rows="7"))
@@ -450,7 +437,7 @@ def test_a_pipeline_component_is_sent_as_azure_ai_ml_sends_it(
     theirs.name, theirs.tags = f"{ours.name}-sdk", dict(ours.tags)
     theirs.settings.default_compute = "cpu-cluster"
     sdk.jobs.create_or_update(theirs, experiment_name="retrain")
-    mine, yours = sent[ours.name], sent[theirs.name]
+    mine, yours = wire.sent(ours.name), wire.sent(theirs.name)
     assert {key: mine[key] for key in (*SAME, "componentId")} == {key: yours[key] for key in (*SAME, "componentId")}
     assert asked_for(wire.submitted()) == asked_for(wire.submitted(theirs.name))
     # It repeats the component's steps beside its id. Given the component by its name, it sends none, as we do:
@@ -458,14 +445,14 @@ def test_a_pipeline_component_is_sent_as_azure_ai_ml_sends_it(
 
     by_name = PipelineJob(component=f"azureml:{component.name}:3", name=f"{ours.name}-name", inputs={"batch": "b1"})
     sdk.jobs.create_or_update(by_name)
-    assert (sent[by_name.name]["jobs"], mine["jobs"]) == ({}, {})
+    assert (wire.sent(by_name.name)["jobs"], mine["jobs"]) == ({}, {})
     assert wire.submitted(by_name.name).submission.component == wire.submitted().submission.component
 
 
 @pytest.mark.cloud
 @CLIENT_WARNINGS
 def test_a_command_component_is_sent_as_azure_ai_ml_sends_it(
-    wire: WireBench, sdk: Any, sent: dict[str, Any], registered: dict[str, Any]
+    wire: WireBench, sdk: Any, registered: dict[str, Any]
 ) -> None:
     from azure.ai.ml import dsl
 
@@ -480,8 +467,9 @@ def test_a_command_component_is_sent_as_azure_ai_ml_sends_it(
     theirs.name, theirs.tags = f"{ours.name}-sdk", dict(ours.tags)
     theirs.settings.default_compute = "cpu-cluster"
     sdk.jobs.create_or_update(theirs, experiment_name="retrain")
-    mine, yours = sent[ours.name], sent[theirs.name]
-    yours["settings"]["_source"] = mine["settings"]["_source"]  # how it was written down: "DSL"
+    mine, yours = wire.sent(ours.name), wire.sent(theirs.name)
+    assert yours["settings"].pop("_source") == "DSL"  # how it was written down
+    del mine["settings"]["_source"]
     assert {key: mine[key] for key in SAME} == {key: yours[key] for key in SAME}
     assert mine["jobs"] == yours["jobs"]
     assert asked_for(wire.submitted()) == asked_for(wire.submitted(theirs.name))

@@ -389,6 +389,16 @@ def test_one_that_ended_well_just_before_its_time_has_ended_well() -> None:
     assert world.states() == ["succeeded"]
 
 
+def test_where_it_may_not_be_asked_any_more_its_time_still_ends() -> None:
+    world = training(RULES + "    timeout: 3m\n")
+    world.deliver(landed("in/b1/a.csv"))
+    for call in ("get job", "cancel job"):
+        world.workspace.hooks[call] = raising(TargetRefused("403 AuthorizationFailed", status=403), times=1000)
+    world.settle()
+    assert world.states() == ["timed-out"]
+    assert "not cancelled, the workspace refused: 403" in only(world).reason
+
+
 def test_a_job_that_was_deleted_is_a_failed_one() -> None:
     world = training()
     world.deliver(landed("in/b1/a.csv"))
@@ -422,7 +432,7 @@ def test_a_cancelled_reaction_cancels_its_job() -> None:
     wish_for_the_end(world)
     world.engine.look_at_lane(only(world).lane, None)
     assert world.states() == ["cancelled"]
-    assert only(world).reason.startswith("cancelled by ada: wrong file: job ")
+    assert only(world).reason == f"cancelled by ada: wrong file; job {only(world).run_id} cancelled"
     assert world.workspace.cancelled == [only(world).run_id]
 
 

@@ -64,6 +64,7 @@ class Batch:
                 tags=body.tags,
                 component_id=body.component_id,
                 compute=body.compute,
+                given=body.given,
             )
             return self.jobs.submit(submission, self._progress.take(body.runs)), True
 

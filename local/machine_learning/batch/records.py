@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from local.machine_learning.batch.components import Scalar, Type
 from local.machine_learning.batch.pipelines import PipelineComponent
@@ -61,6 +62,7 @@ class Submission:
         endpoint, deployment: of a job that was started by its name, both are empty.
         component_id: of a job of a registered pipeline component.
         compute: the compute's ARM id; nothing here depends on it.
+        given: the properties that were PUT, as they came.
         review: looks at what a job has put out before it counts as completed, and gives it tags.
     """
 
@@ -76,6 +78,7 @@ class Submission:
     properties: Mapping[str, str] = field(default_factory=dict)
     component_id: str | None = None
     compute: str | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
     review: Review | None = None
 
 

@@ -28,6 +28,7 @@ class JobBody:
 
     Attributes:
         runs: the name of what it runs, by which its progress is set.
+        given: the properties as they came.
         component_id: as it was given, where the whole job is one registered component.
     """
 
@@ -36,6 +37,7 @@ class JobBody:
     inputs: Mapping[str, Value]
     outputs: Mapping[str, Data]
     experiment: str
+    given: Mapping[str, Any]
     display_name: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     component_id: str | None = None
@@ -77,6 +79,7 @@ class Submissions:
             runs=component.name if properties.get("componentId") else component.steps[0].component.name,
             inputs=inputs,
             outputs=outputs,
+            given=properties,
             experiment=str(properties.get("experimentName") or "Default"),
             display_name=properties.get("displayName"),
             tags={key: str(value) for key, value in (properties.get("tags") or {}).items()},
