@@ -91,8 +91,15 @@ class Backfill:
             too_old=len(ours) - len(young),
             continuation=_following(number, found.continuation, len(accounts)),
         )
-        facts = {"rule": rule, "since": since.isoformat(), "listed": page.listed, "new": page.new, "known": page.known}
-        telemetry.record(logger, "backfill_page", {**facts, "too_old": page.too_old})
+        facts = {
+            "rule": rule,
+            "since": since.isoformat(),
+            "listed": page.listed,
+            "new": page.new,
+            "known": page.known,
+            "too_old": page.too_old,
+        }
+        telemetry.record(logger, "backfill_page", facts)
         return page
 
     def _rule(self, name: str) -> tuple[Rule, FileLandedTrigger]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from shared.events import Event, FileOverdue
 from shared.notifications import Notification
@@ -39,6 +40,10 @@ class Claim:
     seq: int
     room: int | None = None
     until: datetime | None = None
+
+
+MISSED_IN_A_ROW: Final = 3
+"""So many events of one key without a file between, and then silence until one lands: a key may never come again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

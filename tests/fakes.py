@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from shared.controls import ControlState, Pause, WaitingLane
 from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetBusy, TargetRefused
 from shared.events import DriftDetected, FileLanded, ModelRegistered, Refused
-from shared.lanes import Head, Lane, PendingEvent, TakenEvent
+from shared.lanes import MISSED_IN_A_ROW, Head, Lane, PendingEvent, TakenEvent
 from shared.models import REACTION_TAG, BreachedRun, Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
 from shared.notifications import Notification
 from shared.ports import (
@@ -288,6 +288,8 @@ def _order(row: OldRow) -> tuple[str, str]:
 
 def _head_as_row(lane: str, head: Head) -> OldRow:
     in_use = head.running is not None or head.claim is not None or head.inherits is not None
+    if head.expected is not None:
+        in_use = in_use or not head.key or head.expected.missed < MISSED_IN_A_ROW
     return OldRow(
         lane=lane,
         key="l",

@@ -15,6 +15,7 @@ from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 
 from shared.cloud import rows
 from shared.cloud.storage import MOST_OPERATIONS, storage_call
+from shared.lanes import MISSED_IN_A_ROW
 from shared.ports import OldRow, OldRows, Removal, RowKind
 from shared.reactions import TRANSITIONS, State
 
@@ -24,6 +25,7 @@ _COLUMNS: Final = [
     *("PartitionKey", "RowKey", "Timestamp", "rowSchema"),
     *("takenAt", "time", "reaction"),
     *("laneRule", "seq", "running", "claimSeq", "inherits", "ended"),
+    *("laneKey", "expectedSince", "expectedMissed"),
     *("state", "endedAt", "manifestUrl"),
     "at",
 ]
@@ -151,6 +153,8 @@ def _old_row(row: Mapping[str, Any]) -> OldRow:
         return OldRow(kind=_KINDS[key[0]], at=None, number=_number(key), in_use=True, **common)
     if key == rows.HEAD:
         in_use = any(values.get(name) is not None for name in ("running", "claimSeq", "inherits"))
+        if values.get("expectedSince") is not None:  # what is expected stands there; a key that has gone silent may go
+            in_use = in_use or not values["laneKey"] or values["expectedMissed"] < MISSED_IN_A_ROW
         rule, seq = values["laneRule"], values["seq"]
         return OldRow(kind=RowKind.HEAD, at=values.get("ended"), number=seq, rule=rule, in_use=in_use, **common)
     if key.startswith("d!"):

@@ -8,11 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from shared.events import FileLanded, FileOverdue
-from shared.lanes import Expect, Expected, Head, Lane, PendingEvent
+from shared.lanes import MISSED_IN_A_ROW, Expect, Expected, Head, Lane, PendingEvent
 from shared.rules import FileOverdueTrigger, Rule
 
-MISSED_IN_A_ROW: Final = 3
-"""So many events of one key without a file between, and then silence until one lands: a key may never come again."""
 SOURCE: Final = "relearn"
 
 

@@ -15,7 +15,7 @@ from shared.cloud.lane_table import LaneTable
 from shared.cloud.manifest_blobs import ManifestBlobs
 from shared.cloud.recent_table import RecentTable
 from shared.events import Reason, Refused, event_key
-from shared.lanes import Claim, Head, PendingEvent, SkipReason, lane_id
+from shared.lanes import MISSED_IN_A_ROW, Claim, Expected, Head, PendingEvent, SkipReason, lane_id
 from shared.ports import LaneChange, OldRow, Removal, RowKind
 from shared.reactions import HistoryEntry, PipelineAction, Reaction, State, entry_of, reaction_id
 from shared.rules import Revision
@@ -152,12 +152,23 @@ def test_a_reaction_that_has_not_ended_is_not_found_however_old(ledger: Ledger) 
 
 @pytest.mark.parametrize(
     "head",
-    [replace(HEAD, seq=1, running=1), replace(HEAD, seq=1, claim=Claim(seq=1)), replace(HEAD, seq=1, inherits=1)],
-    ids=["running", "claiming", "inheriting"],
+    [
+        replace(HEAD, seq=1, running=1),
+        replace(HEAD, seq=1, claim=Claim(seq=1)),
+        replace(HEAD, seq=1, inherits=1),
+        replace(HEAD, expected=Expected(since=T0, missed=MISSED_IN_A_ROW - 1)),
+        replace(HEAD, key="", expected=Expected(since=T0, missed=MISSED_IN_A_ROW)),
+    ],
+    ids=["running", "claiming", "inheriting", "a file is expected", "a file is expected for ever"],
 )
 def test_a_head_that_is_needed_says_so(ledger: Ledger, head: Head) -> None:
     save(ledger, head=head)
     assert [row.in_use for row in rows(ledger)] == [True]
+
+
+def test_a_key_whose_files_have_stopped_coming_is_not_needed(ledger: Ledger) -> None:
+    save(ledger, head=replace(HEAD, expected=Expected(since=T0, missed=MISSED_IN_A_ROW)))
+    assert [row.in_use for row in rows(ledger)] == [False]
 
 
 def test_an_event_that_says_it_is_from_the_future_is_as_young_as_it_says(ledger: Ledger) -> None:

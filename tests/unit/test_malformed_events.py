@@ -198,10 +198,8 @@ EMPTY = [
 ]
 
 NO_LANDING = [
-    *(
-        (name, storage(name), name)
-        for name in ("BlobDeleted", "DirectoryCreated", "DirectoryRenamed", "BlobTierChanged")
-    ),
+    *((name, storage(name), name) for name in ("BlobDeleted", "DirectoryCreated", "BlobTierChanged")),
+    ("a folder that was renamed", storage("DirectoryRenamed"), "`python -m relearn backfill RULE --since TIME`"),
     ("a deletion without data", changed(storage("BlobDeleted"), data=None), "BlobDeleted"),
     ("a report of a policy", changed(storage("LifecyclePolicyCompleted"), subject=""), "LifecyclePolicyCompleted"),
 ]

@@ -225,19 +225,22 @@ def test_what_a_rule_requires_is_read() -> None:
     [
         (
             DRIFT + RUN + '    require: {report: "lake/r.json"}\n',
-            "require: asks for nothing; add min-rows, max-missing",
+            "require: asks for nothing; add min-rows or max-missing",
         ),
         (DRIFT + RUN + "    require: {min-rows: 5}\n", "require: report is missing"),
         (DRIFT + RUN + REQUIRE.replace("500", "0"), "require.min-rows: must be from 1 to 1000000000, not 0"),
-        (DRIFT + RUN + REQUIRE.replace("5%", "0.05"), "require.max-missing: must be text, not a number"),
+        (
+            DRIFT + RUN + REQUIRE.replace("5%", "0.05"),
+            "require.max-missing: must be a share from 0% to 100%, such as 5%",
+        ),
         (DRIFT + RUN + REQUIRE.replace("5%", "101%"), "must be a share from 0% to 100%"),
         (DRIFT + RUN + REQUIRE.replace("min-rows", "minrows"), "did you mean min-rows"),
         (DRIFT + RUN + REQUIRE.replace("{monitor}", "{montor}"), "did you mean {monitor}"),
         (DRIFT + RUN + REQUIRE.replace("{monitor}", "{reaction_id}"), "require.report: must not use {reaction_id}"),
         (DRIFT + RUN + REQUIRE.replace("{monitor}", "{live:e-1}"), "require.report: must not use {live:e-1}"),
-        (DRIFT + RUN + REQUIRE.replace("lake/", "{batch}/"), "must begin with the lake's container"),
-        (DRIFT + RUN + REQUIRE.replace("lake/monitoring/{monitor}/", ""), "must begin with the lake's container"),
-        (DRIFT + '    notify: "drift"\n' + REQUIRE, "require: does not go with notify, which trains nothing"),
+        (DRIFT + RUN + REQUIRE.replace("lake/", "{batch}/"), "must begin with the name of a container"),
+        (DRIFT + RUN + REQUIRE.replace("lake/monitoring/{monitor}/", ""), "must begin with the name of a container"),
+        (DRIFT + '    notify: "drift"\n' + REQUIRE, "require: does not go with notify: nothing is trained"),
         (
             '    when: {file-landed: {path: "lake/in/{monitor}/*.csv"}}\n    run-pipeline: score\n' + REQUIRE,
             "require: needs when: drift-detected, not file-landed",

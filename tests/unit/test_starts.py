@@ -285,7 +285,7 @@ def test_a_start_that_was_none_gives_its_part_of_the_rate_back() -> None:
 
 
 def test_without_a_limit_a_hundred_start_at_once_and_sixty_by_default() -> None:
-    for how, expected in (("{start-rate: unlimited}", 100), ("{priority: normal}", 60)):
+    for how, expected in (("{start-rate: unlimited}", 100), ("{while-running: coalesce}", 60)):
         world = limited(how)
         for n in range(100):
             world.deliver(landed(f"in/b{n}/a.csv"))
@@ -306,7 +306,7 @@ def calls(world: World, batch: str) -> tuple[int, int]:
 
 
 def test_the_default_rate_costs_two_calls_a_start_and_nothing_at_the_end() -> None:
-    plain, ruled = limited("{start-rate: unlimited}"), limited("{priority: normal}")
+    plain, ruled = limited("{start-rate: unlimited}"), limited("{while-running: coalesce}")
     for world in (plain, ruled):
         calls(world, "b1")  # whose start is the first ever
     cheap, usual = calls(plain, "b2"), calls(ruled, "b2")
