@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import uuid
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from local.faults import Status
+from tests.scenarios.serving import RULES as SERVING_RULES
+from tests.scenarios.serving import Serving
 from tests.scenarios.stage import Stage
 
 pytestmark = pytest.mark.cloud
@@ -116,3 +120,58 @@ def test_what_is_known_of_a_busy_factory_outlives_the_process(stage_with: Callab
     assert len(stage.posts()) == 1
     until_settled(stage)
     assert stage.states() == ["succeeded"] * 2
+
+
+# --- the workspace ----------------------------------------------------------------------------------------------------
+
+TWO_ENDPOINTS = SERVING_RULES + SERVING_RULES.split("reactions:\n", 1)[1].replace(
+    "  deploy:", "  deploy-other:"
+).replace("${MODEL}", "${OTHER}").replace("${ENDPOINT}", "${OTHER}")
+
+
+@pytest.fixture
+def endpoints(stage_with: Callable[..., Stage]) -> Iterator[tuple[Serving, Serving]]:
+    """Two endpoints of one workspace, each with a rule and a model of its own."""
+    importlib.import_module("azure.ai.ml")  # it takes seconds, in which a delivery would not wait for its look
+    unique = uuid.uuid4().hex[:10]
+    names = {"ENDPOINT": f"ep-{unique}", "MODEL": f"clf-{unique}", "OTHER": f"other-{unique}"}
+    stage = stage_with(rules=TWO_ENDPOINTS, extra_settings=names)
+    both = (
+        Serving(stage, endpoint=names["ENDPOINT"], model=names["MODEL"]),
+        Serving(stage, endpoint=names["OTHER"], model=names["OTHER"]),
+    )
+    for each in both:
+        each.make_endpoint()
+    yield both
+    stage.cloud.machine_learning.reset()
+
+
+@COPIES
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        pytest.param(Status(429, headers={"Retry-After": "20"}), 20, id="429 with Retry-After"),
+        pytest.param(Status(429), 30, id="429"),
+    ],
+)
+def test_a_throttling_workspace_is_left_alone_by_every_rollout(
+    endpoints: tuple[Serving, Serving], answer: Status, seconds: int, copies: int
+) -> None:
+    first, second = endpoints
+    stage = first.stage
+    path = "*/onlineendpoints/*/deployments/*"
+    first.workspace.faults.add(method="PUT", path=path, action=answer, times=1)
+    before = stage.clock.now()
+    for each in endpoints:
+        event = each.register("1")
+        for _ in range(copies):
+            stage.deliver(event)
+    assert stage.states() == ["pending", "pending"]
+    assert "workspace takes no starts now" in stage.reactions()[1]["reason"]
+    assert (first.made("1"), second.made("1")) == (0, 0)
+    stage.settle(lambda: first.made("1") + second.made("1") > 0)
+    assert timedelta(seconds=seconds) <= stage.clock.now() - before < timedelta(seconds=seconds * 1.2 + 3)
+    first.settle()
+    assert [(r["state"], r["attempt"]) for r in stage.reactions()] == [("succeeded", 1)] * 2
+    assert (first.standing(), second.standing()) == ((["1"], {"1": 100}), (["1"], {"1": 100}))
+    assert (first.made("1"), second.made("1")) == (1, 1)
