@@ -200,7 +200,9 @@ def holds(resource: Resource, name: str) -> bool:
 
 def _refusal(demand: Demand, resource: Resource, me: Waiter, now: datetime) -> _No | None:
     if demand.target and resource.next_attempt is not None and now < resource.next_attempt:
-        return _No(demand=demand, why=f"{demand.resource} takes no starts now", until=resource.next_attempt, busy=True)
+        later = (resource.next_attempt - now) * jitter(me.name, resource.failures)
+        why = f"{demand.resource} takes no starts now"
+        return _No(demand=demand, why=why, until=resource.next_attempt + later, busy=True)
     if holds(resource, me.name):
         return None  # it was granted, and the process died before it could go on
     before = ahead(resource, me, now)
