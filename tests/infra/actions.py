@@ -85,6 +85,10 @@ _ROWS = [
     ),
     _row("blob", "PUT", r"/app\d+/manifests/.+", "manifests", f"{_BLOBS}/write", f"{_BLOBS}/add/action"),
     _row("blob", "GET HEAD", r"/app\d+/manifests/.+", "manifests", f"{_BLOBS}/read"),
+    _row("blob", "GET", r"/app\d+/dead-letters\?comp=list", "deadLetters", f"{_BLOBS}/read"),
+    _row("blob", "GET", r"/app\d+/dead-letters/.+", "deadLetters", f"{_BLOBS}/read"),
+    _row("blob", "PUT", r"/app\d+/dead-letters/.+", "deadLetters", f"{_BLOBS}/write"),
+    _row("blob", "DELETE", r"/app\d+/dead-letters/.+", "deadLetters", f"{_BLOBS}/delete"),
     # The lake.
     _row("blob", "GET HEAD", r"/lake\d+/lake/.+", "lakeContainer", f"{_BLOBS}/read"),
     _row("blob", "GET", r"/lake\d+/lake\?comp=list", "lakeContainer", f"{_BLOBS}/read"),
@@ -116,7 +120,7 @@ _ROWS = [
     _row("arm", "POST", rf"{_FACTORY_PATH}/querypipelineruns", "factory", f"{_FACTORY}/querypipelineruns/action"),
     # The machine learning workspace.
     _row("arm", "GET", _AML_PATH, "workspace", f"{_AML}/read"),
-    _row("arm", "GET", rf"{_AML_PATH}/models/[^/]+", "workspace", f"{_AML}/models/read"),
+    _row("arm", "GET", rf"{_AML_PATH}/models(/[^/]+)?", "workspace", f"{_AML}/models/read"),
     _row("arm", "GET", rf"{_AML_PATH}/models/[^/]+/versions(/[^/]+)?", "workspace", f"{_AML}/models/versions/read"),
     _row("arm", "PUT", rf"{_AML_PATH}/models/[^/]+/versions/[^/]+", "workspace", f"{_AML}/models/versions/write"),
     _row(
@@ -126,9 +130,17 @@ _ROWS = [
         "workspace",
         f"{_AML}/components/versions/read",
     ),
-    _row("arm", "GET", rf"{_AML_PATH}/jobs/[^/]+", "workspace", f"{_AML}/jobs/read"),
+    _row("arm", "GET", rf"{_AML_PATH}/jobs(/[^/]+)?", "workspace", f"{_AML}/jobs/read"),
     _row("arm", "PUT", rf"{_AML_PATH}/jobs/[^/]+", "workspace", f"{_AML}/jobs/write"),
     _row("arm", "POST", rf"{_AML_PATH}/jobs/[^/]+/cancel", "workspace", f"{_AML}/jobs/cancel/action"),
+    # The run history, in Azure at https://REGION.api.azureml.ms.
+    _row(
+        "arm",
+        "GET",
+        rf"/history/v1\.0{_AML_PATH}/runs/[^/]+/children",
+        "workspace",
+        f"{_AML}/experiments/runs/read",
+    ),
     _row("arm", "GET", _ENDPOINT, "endpoint", f"{_AML}/onlineEndpoints/read"),
     _row("arm", "PUT", _ENDPOINT, "endpoint", f"{_AML}/onlineEndpoints/write"),
     _row("arm", "POST", f"{_ENDPOINT}/listkeys", "endpoint", f"{_AML}/onlineEndpoints/listkeys/action"),

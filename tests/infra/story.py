@@ -26,7 +26,7 @@ from local.machine_learning.online.bodies import EndpointBody
 from local.progress import ByHand, Immediately, Outcome
 from local.service import REGION
 from shared.settings import POISON_QUEUE
-from tests.scenarios import chain, serving, workspace_jobs
+from tests.scenarios import chain, lost, serving, workspace_jobs
 from tests.scenarios.stage import PIPELINE, RULES, Stage, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +76,7 @@ class Day:
             self._runs()
             self._jobs()
             self._named_jobs()
+            self._lost()
         for mode, condition in AUTH_MODES.items():
             with self._recording(condition):
                 self._rollouts(mode)
@@ -111,6 +112,7 @@ class Day:
             self._in_doubt(stage)
             self._twice_and_too_long(stage)
             self._poisoned(stage)
+            stage.app.backfill.page("score", stage.clock.now() - timedelta(hours=1))
 
     def _renamed(self, stage: Stage) -> None:
         """The event of a rename has no ETag, so the file is asked for it."""
@@ -189,6 +191,21 @@ class Day:
             stage.settle(stage.all_final)
             assert sorted(stage.states()) == ["succeeded", "timed-out"], stage.reactions()
             training.workspace.progress.clear()
+
+    # --- what nobody told of ------------------------------------------------------------------------------------------
+
+    def _lost(self) -> None:
+        names = {"MODEL": "clf-roles-lost", "MONITOR": "drift-roles-lost"}
+        with self._stage("lost", rules=lost.RULES, pipelines=(lost.SEE,), extra_settings=names) as stage:
+            workspace, letters = lost.Workspace(stage, names["MODEL"], names["MONITOR"]), lost.DeadLetters(stage)
+            letters.put(f"[{workspace.register('1')}]")
+            refused = letters.put("no event")
+            workspace.breach()
+            workspace.sweep()
+            assert list(letters.there()) == [refused]
+            assert len(workspace.started()) == 2
+            letters.close()
+            stage.cloud.machine_learning.reset()
 
     # --- rollouts -----------------------------------------------------------------------------------------------------
 

@@ -259,7 +259,7 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
     ],
     "storage.what_the_app_names_is_made": [
         ("shared/settings.py", '"recent")', '"recent", "more")', "tables (default): more is missing"),
-        ("shared/settings.py", '"dead-letters")', ")", "containers (default): dead-letters is too much"),
+        ("shared/settings.py", ", DEAD_LETTER_CONTAINER)", ",)", "containers (default): dead-letters is too much"),
         (f"{M}app-storage.bicep", "'permits'", "'permit'", "tables (default): permits is missing"),
         (f"{M}app-storage.bicep", "'events-poison'", "'events-poisoned'", "queues (queue): events-poison is missing"),
         (
@@ -418,8 +418,8 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
         ),
         (
             ROLES,
-            '"scope": "deadLetters"',
-            '"scope": "manifests"',
+            'Topic",\n      "scope": "deadLetters"',
+            'Topic",\n      "scope": "manifests"',
             "may not write to /blobServices/default/containers/dead-letters",
         ),
         (
