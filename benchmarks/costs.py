@@ -163,7 +163,8 @@ def counted(found: Mapping[str, Any]) -> str:
         "one more event of a burst (200 files of one batch, collected)": "extra_event_of_a_burst",
         "an event that no rule waits for": "refused_event",
         "a sweep that finds nothing": "idle_sweep",
-        "an idle day: 2,880 polls of the queue, one in 30 s, and 288 sweeps": "idle_day",
+        "a sweep that wakes the hour's chores, and they find nothing": "idle_chores",
+        "an idle day: 2,880 polls of the queue, one in 30 s, 288 sweeps, and 24 times the chores": "idle_day",
     }
     rows = [f"| {what} | {found[name]['calls']:,.6g} |" for what, name in told.items()]
     runs = [

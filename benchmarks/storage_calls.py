@@ -28,6 +28,7 @@ from benchmarks import costs
 from local.cloud import LocalCloud
 from local.progress import ByHand
 from local.system import leave_the_outside
+from tests.scenarios import lost
 from tests.scenarios.stage import RULES, Stage
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -36,6 +37,7 @@ HOST_CALLS_PER_WAKE_UP: Final = 2
 BURST: Final = 200
 PAGE: Final = ROOT / "docs" / "deploy.md"
 DAY: Final = timedelta(days=1)
+HOUR: Final = timedelta(hours=1)
 POLL: Final = timedelta(seconds=30)  # host.json: maxPollingInterval
 SWEEP: Final = timedelta(minutes=5)  # shared/settings.py: SWEEP_SCHEDULE
 BUDGETS: Final = {"lone_event": 20, "further_look": 4, "extra_event_of_a_burst": 1.1, "idle_day": 10_000}
@@ -145,17 +147,39 @@ def idle_sweep(stage: Stage) -> Measured:
     """A sweep that finds nothing: after everything else, so that there is a history to look past."""
     stage.deliver(stage.land("in/past/a.csv"))
     Meter(stage).until_final()
-    while Meter(stage).next_look():
-        pass
+    chores_done(stage)
     meter = Meter(stage)
     meter.during(stage.sweep)
     return meter.taken()
 
 
-def idle_day(sweep: Measured) -> dict[str, float]:
+def idle_chores(stage: Stage) -> Measured:
+    """An hour's chores with nothing to do, and the sweep that wakes them: there is a rule for everything listed."""
+    chores_done(stage)
+    stage.clock.advance(HOUR)
+    meter = Meter(stage)
+    meter.during(stage.sweep)
+    while meter.next_look():
+        pass
+    return meter.taken()
+
+
+def chores_done(stage: Stage) -> None:
+    """Those that a new process begins with."""
+    stage.sweep()
+    while Meter(stage).next_look():
+        pass
+
+
+def idle_day(sweep: Measured, chores: Measured) -> dict[str, float]:
     """What the app's code and its trigger's polls take, where one instance is up all day."""
-    polls, sweeps = DAY / POLL, DAY / SWEEP
-    return {"polls_of_the_queue": polls, "sweeps": sweeps * sweep.calls, "calls": polls + sweeps * sweep.calls}
+    polls, sweeps, hours = DAY / POLL, DAY / SWEEP, DAY / HOUR
+    counted = {
+        "polls_of_the_queue": polls,
+        "sweeps": sweeps * sweep.calls,
+        "chores": hours * (chores.calls - sweep.calls),
+    }
+    return {**counted, "calls": sum(counted.values())}
 
 
 def activity_runs(pipeline: Mapping[str, Any]) -> dict[str, int]:
@@ -172,14 +196,16 @@ def activity_runs(pipeline: Mapping[str, Any]) -> dict[str, int]:
 
 
 def measure(cloud: LocalCloud, credential: TokenCredential, folder: Path) -> dict[str, Any]:
-    def on_a_stage(work: Callable[[Stage], Measured], rules: str = RULES) -> Measured:
-        stage = Stage(cloud=cloud, credential=credential, folder=folder, rules=rules)
+    def on_a_stage(work: Callable[[Stage], Measured], rules: str = RULES, **options: Any) -> Measured:  # noqa: ANN401 - as the stage takes them
+        stage = Stage(cloud=cloud, credential=credential, folder=folder, rules=rules, **options)
         try:
             return work(stage)
         finally:
             stage.close()
 
     sweep = on_a_stage(idle_sweep)
+    names = {"MODEL": "clf-bench", "MONITOR": "drift-bench"}
+    chores = on_a_stage(idle_chores, lost.RULES, extra_settings=names, pipelines=(lost.SEE,))
     one = on_a_stage(lambda stage: burst(stage, 1), COLLECTING)
     many = on_a_stage(lambda stage: burst(stage, BURST), COLLECTING)
     files = sorted((ROOT / "infra" / "adf" / "pipeline").glob("*.json"))
@@ -192,7 +218,8 @@ def measure(cloud: LocalCloud, credential: TokenCredential, folder: Path) -> dic
         f"burst_of_{BURST}": asdict(many),
         "extra_event_of_a_burst": {"calls": round((many.calls - one.calls) / (BURST - 1), 3)},
         "idle_sweep": asdict(sweep),
-        "idle_day": idle_day(sweep),
+        "idle_chores": asdict(chores),
+        "idle_day": idle_day(sweep, chores),
         "activity_runs": {file.stem: activity_runs(json.loads(file.read_text())) for file in files},
     }
 

@@ -36,7 +36,7 @@ class Upkeep:
         while self._regular:
             key = upkeep_key(min(self._regular))
             if self._scheduler.get(key) is None:
-                self._scheduler.bring_forward(key, self._clock.now())
+                self._scheduler.set_due(key, self._clock.now())  # the sweep, which follows, wakes what is due
             self._regular.discard(min(self._regular))
 
     def look(self, due: Due) -> None:

@@ -170,11 +170,14 @@ def test_an_event_stays_while_storage_is_out(queued: Queued) -> None:
 
 
 def test_a_sweep_with_nothing_to_do_makes_three_calls(stage: Stage) -> None:
-    """What is due, and one look into either poison queue: 864 calls a day."""
+    """What is due, and one look into either poison queue: 864 calls a day. A process's first one begins the chores."""
+    stage.sweep()
+    stage.settle()
     before = stage.cloud.storage.calls.kinds(stage.account.name)
     stage.sweep()
     after = stage.cloud.storage.calls.kinds(stage.account.name)
-    assert {kind: n - before.get(kind, 0) for kind, n in after.items()} == {"table query": 1, "queue get": 2}
+    made = {kind: n - before.get(kind, 0) for kind, n in after.items() if n != before.get(kind)}
+    assert made == {"table query": 1, "queue get": 2}
 
 
 # --- the running host -------------------------------------------------------------------------------------------------
