@@ -97,7 +97,7 @@ class Intake:
         return Accepted(rules={found.name: self._accept(found, match, event, gather) for found, match in matches})
 
     def has_taken(self, event: Event) -> bool:
-        """Whether every rule that it matches has done with it: a reaction took it, or it was skipped."""
+        """Whether every rule that it matches, if any, has done with it: a reaction took it, or it was skipped."""
         key = events.event_key(event)
         lanes = (lane_id(rule.name, match.key) for rule, match in self._rules.match(event))
         return all(self._lanes.taken(lane, [key]) for lane in lanes)

@@ -90,7 +90,8 @@ class Sources:
         new: list[str] = []
         rest: datetime | None = None
         for event in found:
-            if isinstance(event, Refused) or not self.rules.match(event) or self.intake.has_taken(event):
+            # One that no rule waits for is left alone, too: every list would record it once more.
+            if isinstance(event, Refused) or self.intake.has_taken(event):
                 continue
             if len(new) == AT_MOST:
                 rest = event.time

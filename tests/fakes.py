@@ -763,6 +763,8 @@ class FakeWorkspace:
         self.storage = storage or Storage()
         self.models: dict[ModelRef, ModelVersion] = {}
         self.breached: list[BreachedRun] = []
+        self.began: dict[str, datetime] = {}
+        """When a monitor began, by its breached run; at the run's end where nothing is said."""
         self.endpoints: dict[str, dict[str, _Deployed]] = {}
         self.traffic: dict[str, dict[str, int]] = {}
         self.updating_until: dict[str, datetime] = {}
@@ -854,7 +856,9 @@ class FakeWorkspace:
 
     def breached_runs(self, after: datetime) -> list[BreachedRun]:
         self._call("list breached runs")
-        return sorted((run for run in self.breached if run.ended >= after), key=lambda run: run.ended)
+        return sorted(
+            (run for run in self.breached if self.began.get(run.id, run.ended) >= after), key=lambda run: run.ended
+        )
 
     def live_model(self, endpoint: str) -> ModelVersion | None:
         found = self.endpoint(endpoint)

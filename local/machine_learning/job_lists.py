@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -113,7 +114,7 @@ class JobLists:
         shown = [_step_run(job, step.name, step.run_id) for step in job.steps] if job is not None else []
         if monitored is not None:
             step = step_of(monitored, {TAG: monitored.text} if monitored.breached else {})
-            shown.append(_history(step, monitored.id, monitored.started.isoformat(), monitored.status))
+            shown.append(_history(step, monitored.id, monitored.started, monitored.ended, monitored.status))
         return JSONResponse({"value": shown, "continuationToken": None, "nextLink": None})
 
 
@@ -125,11 +126,11 @@ def _wanted(job: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
 
 def _step_run(job: Job, name: str, run_id: str) -> dict[str, Any]:
     run = Run(id=run_id, experiment=job.submission.experiment, type=STEP_RUN)
-    return _history(run, job.name, job.created.isoformat(), job.status) | {"displayName": name}
+    return _history(run, job.name, job.created, job.ended, job.status) | {"displayName": name}
 
 
-def _history(run: Run, parent: str, at: str, status: str) -> dict[str, Any]:
-    """A run as the run history tells it."""
+def _history(run: Run, parent: str, began: datetime, ended: datetime | None, status: str) -> dict[str, Any]:
+    """A run as the run history tells it; a step's own times are taken for those of the whole."""
     return {
         "runId": run.id,
         "parentRunId": parent,
@@ -137,9 +138,9 @@ def _history(run: Run, parent: str, at: str, status: str) -> dict[str, Any]:
         "experimentId": run.experiment_id,
         "runType": run.type,
         "status": status,
-        "createdUtc": at,
-        "startTimeUtc": at,
-        "endTimeUtc": at,
+        "createdUtc": began.isoformat(),
+        "startTimeUtc": began.isoformat(),
+        "endTimeUtc": ended.isoformat() if ended is not None else None,
         "tags": dict(run.tags),
         "properties": dict(run.properties),
     }

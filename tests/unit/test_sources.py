@@ -132,6 +132,16 @@ def test_what_was_there_an_hour_before_the_first_look_is_no_news() -> None:
     assert at.batches() == []
 
 
+def test_a_monitor_that_began_long_ago_and_breaches_now_is_found() -> None:
+    at = desk()
+    at.lists().monitors()
+    at.hour()
+    at.breach("run-1", T0 + timedelta(minutes=50))
+    at.workspace.began["run-1"] = T0 - timedelta(hours=20)
+    at.lists().monitors()
+    assert at.batches() == [("clinic", 1)]
+
+
 def test_after_days_of_silence_what_came_meanwhile_is_found() -> None:
     at = desk()
     at.lists().models()
@@ -166,6 +176,16 @@ def test_what_no_rule_waits_for_is_passed_over_without_a_record() -> None:
     at.lists().models()
     at.lists().monitors()
     assert (at.batches(), at.recent.counts) == ([], {})
+
+
+def test_what_one_of_two_rules_has_not_had_yet_is_taken_in_for_it() -> None:
+    at = desk()
+    at.register("1", T0)
+    at.lists().models()
+    at.restart(RULES + RULES.partition("reactions:\n")[2].partition("  retrain:")[0].replace("note:", "second:"))
+    at.lists().models()
+    at.lists().models()
+    assert sorted(r.rule for r in at.reactions()) == ["note", "second"]
 
 
 def test_without_a_rule_for_it_nothing_is_listed() -> None:
@@ -220,9 +240,9 @@ def test_a_process_that_dies_in_the_middle_loses_none() -> None:
 def test_many_new_models_are_taken_in_over_several_looks() -> None:
     at = Desk(rules=RULES, inline=False)
     at.lists().models()
-    at.hour()
+    at.clock.advance(timedelta(days=3))
     for n in range(AT_MOST + 5):
-        at.register(str(n), T0 + timedelta(seconds=n))
+        at.register(str(n), T0 + timedelta(minutes=n))
     assert at.lists().models() == at.clock.now()
     pending = [e for p in at.lanes.partitions.values() for e in p.pending]
     assert len(pending) == AT_MOST
