@@ -16,21 +16,26 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from azure.data.tables import EntityProperty
 from azure.identity import DefaultAzureCredential
 
 from local.cloud import LocalCloud, Options
 from local.faults import AcceptThen, Drop
 from local.progress import ByHand, Immediately
+from shared.cloud import actions, due_table, permit_table, rows
 from shared.cloud.data_factory import DataFactoryClient
 from shared.cloud.lane_table import LaneTable
 from shared.errors import StorageUnavailable
+from shared.events import records
 from shared.settings import TABLES
 from tests.scenarios.serving import BETTER, WORSE, Serving, breaches
 from tests.scenarios.stage import PIPELINE, Stage
@@ -99,6 +104,7 @@ def main(release: str, target: Path) -> None:
             said = _story(stage)
             recorded = {"release": release, "at": stage.clock.now().isoformat(), "rules": RULES, **said}
             recorded |= {"tables": _tables(stage), "runs": _runs(stage), "endpoints": _endpoints(stage)}
+            recorded |= {"needs": _needs(stage), "knows": _knows()}
         finally:
             stage.close()
     target.write_text(_text(_named(recorded, stage)))
@@ -245,6 +251,114 @@ def _plain(value: Any) -> Any:
     return value
 
 
+# --- what this release must find in a row -----------------------------------------------------------------------------
+
+
+class _Noting(dict[str, Any]):
+    """Notes what is asked of it without a default: that must be there."""
+
+    def __init__(self, values: Mapping[str, Any], asked: set[str]) -> None:
+        super().__init__(values)
+        self._asked = asked
+
+    def __getitem__(self, name: str) -> Any:
+        self._asked.add(name)
+        return super().__getitem__(name)
+
+
+def _needs(stage: Stage) -> dict[str, dict[str, str]]:
+    """By the kind of a row, and whatever else its reader goes by: the properties that it needs, and their types.
+
+    Of a text in JSON that is read as well, the names within are given as NAME.INNER.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for table in TABLES:
+        for row in stage._tables.get_table_client(table).list_entities():
+            kind, asked = _kind(table, row), set[str]()
+            _read_as_ever(table, row, asked)
+            if table == "lanes" and "kind" in row and row["RowKey"][0] in "de":
+                asked |= {"kind", *(f.name for f in fields(records._KINDS[row["kind"]]) if f.default is MISSING)}
+            types = {name: _type(_property(row, name)) for name in asked - {"PartitionKey", "RowKey"}}
+            known = found.setdefault(kind, types)
+            found[kind] = {name: of for name, of in known.items() if name in types}
+    return dict(sorted(found.items()))
+
+
+def _kind(table: str, row: Mapping[str, Any]) -> str:
+    """The letter that its key begins with; of events their kind, of reactions their action and how far they are."""
+    start = row["RowKey"][:1] if table != "recent" or row["PartitionKey"] == "refused" else "day"
+    more = [str(row["kind"])] if start in {"d", "e"} and table == "lanes" else []
+    if start == "r":
+        more = [json.loads(row["action"])["kind"], *(name for name in ("intentSince", "rollout") if name in row)]
+    return "/".join([table, start if table != "due" else "row", *more])
+
+
+def _read_as_ever(table: str, row: Any, asked: set[str]) -> None:
+    """Hands the row to the release's own reader, which goes by `rows.plain` and by `json.loads`."""
+    plain, loads = rows.plain, json.loads
+    inner: dict[str, str] = {str(value): name for name, value in row.items() if name in {"action", "rollout", "data"}}
+
+    def noting_loads(text: str) -> Any:
+        values, names = loads(text), set[str]()
+        if text not in inner or not isinstance(values, dict):
+            return values
+        noted[inner[text]] = names
+        return _Noting(values, names)
+
+    noted: dict[str, set[str]] = {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rows, "plain", lambda given: _Noting(plain(given), asked))
+        patched.setattr(actions, "json", SimpleNamespace(loads=noting_loads, dumps=json.dumps))
+        patched.setattr(rows, "json", SimpleNamespace(loads=noting_loads, dumps=json.dumps))
+        _reader(table, row)(row)
+    asked |= {f"{name}.{each}" for name, names in noted.items() for each in names}
+
+
+def _reader(table: str, row: Mapping[str, Any]) -> Any:
+    if table == "lanes":
+        readers = {
+            "d": rows.taken_event,
+            "e": rows.pending_event,
+            "i": rows.notification,
+            "l": rows.head,
+            "r": rows.reaction,
+            "y": rows.history_entry,
+        }
+        return readers[row["RowKey"][0]]
+    if table == "due":
+        return due_table._due
+    if table == "permits":
+        head = row["RowKey"] == "h"
+        return (
+            (lambda given: rows.plain(given)["looks"])
+            if head
+            else (lambda given: permit_table._permit(rows.plain(given)))
+        )
+    names = ("reactionId", "state")
+    if row["PartitionKey"] == "refused":
+        names = ("reason", "count") if row["RowKey"].startswith("c!") else ("at", "reason", "detail")
+    return lambda given: [rows.plain(given)[name] for name in names]
+
+
+def _property(row: Mapping[str, Any], name: str) -> Any:
+    outer, _, inner = name.partition(".")
+    return json.loads(row[outer])[inner] if inner else row[outer]
+
+
+def _type(value: Any) -> str:
+    return type(value).__name__ if not isinstance(value, datetime | EntityProperty) else _plain(value).popitem()[0]
+
+
+def _knows() -> dict[str, list[str]]:
+    """Values of which a row may hold no others."""
+    from shared.lanes import SkipReason
+    from shared.notifications import Kind
+    from shared.reactions import Phase, State
+
+    found = {each.__name__: sorted(str(value) for value in each) for each in (State, SkipReason, Kind, Phase)}
+    return {**found, "event": sorted(records._KINDS), "action": ["deploy-model", "run-pipeline"]}
+
+
 def _runs(stage: Stage) -> list[dict[str, Any]]:
     return [
         {"id": run.id, "pipeline": run.pipeline, "parameters": dict(run.parameters), "status": str(run.status.value)}
@@ -256,6 +370,7 @@ def _endpoints(stage: Stage) -> dict[str, Any]:
     online, registry = stage.cloud.machine_learning.online, stage.cloud.machine_learning.registry
     return {
         name: {
+            "state": str(online.endpoint(f"ep-{name}").state),
             "traffic": dict(online.endpoint(f"ep-{name}").traffic),
             "deployments": [
                 {"name": each.name, "tags": dict(each.tags), "model": each.model, "state": str(each.state)}
