@@ -13,7 +13,7 @@ import azure.functions as func
 
 from shared import access, wiring
 from shared.access import Denied, Principal, Role
-from shared.errors import NotPossible, NotThere, Stale, TargetBusy, TargetRefused, TargetUnavailable
+from shared.errors import NotPossible, NotThere, Stale, TargetBusy, TargetRefused, TargetUnavailable, UnreadableRow
 
 Answer = dict[str, Any]
 LARGEST_BODY: Final = 1_000_000
@@ -85,6 +85,8 @@ def answered(req: func.HttpRequest, role: Role, work: Callable[[Call], Answer]) 
         return answer(work(Call(app=app, caller=caller, request=req)))
     except (BadRequest, NotThere, NotPossible) as wrong:
         return told(_STATUS[type(wrong)], str(wrong), wrong.todo)
+    except UnreadableRow as unreadable:
+        return told(503, str(unreadable), "docs/deploy.md, Upgrade, and back: go one version at a time")
     except Stale as lost:
         return told(409, str(lost), "send the same request again")
     except (TargetBusy, TargetUnavailable, TargetRefused) as error:

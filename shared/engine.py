@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared import telemetry
 from shared.claims import Claims, chunks, new_head
 from shared.decisions import decide, overdue
-from shared.errors import AlreadyTaken, Stale
+from shared.errors import AlreadyTaken, Stale, UnreadableRow
 from shared.following import FollowedFactory
 from shared.jobs.mover import WorkspaceJobs
 from shared.lanes import Decision, Expect, Lane, Replace, Skip, SkipReason, Start, Wait
@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 
 STEPS_AT_MOST: Final = 200
 """Steps of one look. One that is not done by then goes on in another look, LATER."""
+UNREADABLE_WAIT: Final = timedelta(minutes=10)
+"""How often a lane is tried again of which a later version has written a row: that version's workers see to it."""
 KNOWN_CHECK: Final = 42
 """So few pending events are checked against the taken ones before a decision; more only when they are taken."""
 
@@ -193,6 +195,10 @@ class Engine:
             except AlreadyTaken as known:
                 self._lanes.drop_pending(lane, known.event_ids)
                 continue
+            except UnreadableRow as unreadable:
+                telemetry.record(logger, "lane_not_readable", {"lane": lane, "error": str(unreadable)}, logging.ERROR)
+                next_look = self._clock.now() + UNREADABLE_WAIT
+                break
             if done:
                 next_look = _earliest(next_look, overdue.due(self._rule(read), read.head))
                 break

@@ -63,6 +63,13 @@ class AlreadyTaken(RelearnError):
         super().__init__(f"{len(event_ids)} event(s) had been taken before: {', '.join(sorted(event_ids)[:5])}")
 
 
+class UnreadableRow(RelearnError):
+    """A row that a later version wrote, or that is damaged. Whoever needs it waits: half a row decides nothing."""
+
+    code = "unreadable-row"
+    retriable = True
+
+
 class StorageUnavailable(RelearnError):
     """Table, queue or blob storage did not do what was asked; nothing may be acknowledged."""
 

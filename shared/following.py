@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared import telemetry
-from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
+from shared.errors import TargetBusy, TargetRefused, TargetUnavailable, UnreadableRow
 from shared.looks import LATER, Scheduler, factory_key, lane_key
 from shared.ports import Clock, DataFactory, Due, Lanes, Permit, Permits, Resource, Run
+from shared.reactions import Reaction
 from shared.runs.mover import PipelineRuns
 from shared.runs.saving import QUERY_PADDING
 from shared.steps import Observed
@@ -96,7 +97,7 @@ class FollowedFactory:
         found = []
         for permit in resource.permits:
             if _stamp(permit) not in stamps:
-                reaction = self._lanes.reaction(permit.reaction_id)
+                reaction = self._readable(permit.reaction_id)
                 run = self._factory.run(reaction.run_id) if reaction is not None and reaction.run_id else None
                 found += [run] if run is not None else []
         return found
@@ -136,11 +137,21 @@ class FollowedFactory:
 
     def _release_leaked(self, reaction: str) -> bool:
         """Releases the permit of a reaction that is final: the process that ended it died before it did so."""
-        saved = self._lanes.reaction(reaction)
+        try:
+            saved = self._lanes.reaction(reaction)
+        except UnreadableRow:
+            return False
         if saved is not None and not saved.final:
             return False
         self._runs.release(reaction, saved)
         return True
+
+    def _readable(self, reaction_id: str) -> Reaction | None:
+        """None also for one of a later version: whoever can read it sees to it."""
+        try:
+            return self._lanes.reaction(reaction_id)
+        except UnreadableRow:
+            return None
 
     def _cancel_strays(self, observed: Observed, resource: Resource) -> None:
         """A second run may come to light after its attempt ended: it is cancelled and recorded all the same."""
@@ -150,7 +161,7 @@ class FollowedFactory:
             # A permit held for this attempt and a single run is the normal case: nothing to read for it.
             if not running or not attempt.isdecimal() or ((stamped, attempt) in held and len(group) == 1):
                 continue
-            reaction = self._lanes.reaction(stamped)
+            reaction = self._readable(stamped)
             if reaction is not None and (reaction.final or int(attempt) < reaction.attempt):
                 for run in running:
                     if run.id != reaction.run_id:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared import events, telemetry
+from shared.errors import UnreadableRow
 from shared.events import Event, FileLanded, ModelRegistered, Reason, Refused
 from shared.lanes import PendingEvent, lane_id
 from shared.looks import Scheduler, lane_key
@@ -161,8 +162,11 @@ class Intake:
         However often it is told: the line has a key. A tag may say anything, and is only believed of what is there.
         """
         trained_by = model.tags.get(REACTION_TAG, "")
-        if self._lanes.reaction(trained_by) is None:
-            return
+        try:
+            if self._lanes.reaction(trained_by) is None:
+                return
+        except UnreadableRow:
+            pass  # a later version wrote it: it is there, and what is in it does not matter here
         ref = ModelRef(name=model.name, version=model.version)
         entry = HistoryEntry(
             at=model.time,

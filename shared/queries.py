@@ -8,6 +8,7 @@ from typing import Final
 
 from shared import chains, lineage
 from shared.controls import ControlState, Pause
+from shared.errors import UnreadableRow
 from shared.events import model_key
 from shared.lanes import PendingEvent, TakenEvent, lane_id
 from shared.lineage import EVENTS_SHOWN, Json
@@ -62,7 +63,10 @@ class Queries:
         listed: list[Json] = []
         for back in range(days):
             for listed_id, _ in self._recent.reactions(now - timedelta(days=back)):
-                reaction = self._lanes.reaction(listed_id)
+                try:
+                    reaction = self._lanes.reaction(listed_id)
+                except UnreadableRow:
+                    continue  # asked for by itself, it says why it cannot be shown
                 if reaction is None or (rule or reaction.rule) != reaction.rule:
                     continue
                 if state in (None, reaction.state):

@@ -18,7 +18,7 @@ from shared.looks import LATER, SOON
 from shared.memory import NUMBERS_FOR
 from shared.ports import Archive, Clock, Manifests, OldRow, Recent, Removal, RowKind
 from shared.reactions import reaction_id
-from shared.rules import Rules
+from shared.rules import FileOverdueTrigger, Rules
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +169,8 @@ class Retention:
 
     def _may_go(self, head: OldRow) -> bool:
         rule = self._rules.rules.get(head.rule)
+        if head.expects and rule is not None and isinstance(rule.trigger, FileOverdueTrigger):
+            return False
         cooling = rule.limits.cooldown if rule is not None and head.at is not None else timedelta(0)
         if head.at is not None and self._clock.now() < head.at + cooling:
             return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from shared.controls import ControlState, Pause, WaitingLane
-from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetBusy, TargetRefused
+from shared.errors import AlreadyTaken, InDoubt, Stale, StorageUnavailable, TargetBusy, TargetRefused, UnreadableRow
 from shared.events import DriftDetected, FileLanded, ModelRegistered, Refused
 from shared.lanes import MISSED_IN_A_ROW, Head, Lane, PendingEvent, TakenEvent
 from shared.models import REACTION_TAG, BreachedRun, Deployment, Endpoint, ModelRef, ModelVersion, Provisioning
@@ -89,7 +89,10 @@ class _Partition:
 
 
 class FakeLanes:
+    """`unreadable`: lanes of which a later version has written rows."""
+
     def __init__(self, storage: Storage | None = None) -> None:
+        self.unreadable: set[str] = set()
         self.storage = storage or Storage()
         self.partitions: dict[str, _Partition] = {}
 
@@ -104,9 +107,14 @@ class FakeLanes:
 
     def read(self, lane: str) -> Lane:
         self.storage.call("read lane")
+        self._readable(lane)
         found = self._of(lane)
         pending = tuple(found.pending[i] for i in sorted(found.pending))
         return Lane(id=lane, head=found.head, pending=pending, outbox=tuple(found.outbox.values()))
+
+    def _readable(self, lane: str) -> None:
+        if lane in self.unreadable:
+            raise UnreadableRow(f"a row of lane {lane} has schema 2; this version reads 1: a later one wrote it")
 
     def taken(self, lane: str, event_ids: Iterable[str]) -> frozenset[str]:
         self.storage.call("taken")
@@ -153,6 +161,7 @@ class FakeLanes:
     def reaction(self, reaction_id: str) -> Reaction | None:
         self.storage.call("read reaction")
         found = address(reaction_id)
+        self._readable(found[0] if found is not None else "")
         return self._of(found[0]).reactions.get(found[1]) if found is not None else None
 
     def history(self, reaction_id: str) -> list[HistoryEntry]:
@@ -227,7 +236,7 @@ class FakeArchive:
                     at=reaction.ended,
                     number=seq,
                     in_use=not reaction.final,
-                    superseded=reaction.state is State.SUPERSEDED,
+                    superseded=reaction.state is State.SUPERSEDED or reaction.gives_way,
                     manifest=reaction.manifest_url is not None,
                     etag=reaction.etag,
                 )
@@ -288,8 +297,6 @@ def _order(row: OldRow) -> tuple[str, str]:
 
 def _head_as_row(lane: str, head: Head) -> OldRow:
     in_use = head.running is not None or head.claim is not None or head.inherits is not None
-    if head.expected is not None:
-        in_use = in_use or not head.key or head.expected.missed < MISSED_IN_A_ROW
     return OldRow(
         lane=lane,
         key="l",
@@ -298,6 +305,7 @@ def _head_as_row(lane: str, head: Head) -> OldRow:
         number=head.seq,
         rule=head.rule,
         in_use=in_use,
+        expects=head.expected is not None and (not head.key or head.expected.missed < MISSED_IN_A_ROW),
         etag=head.etag,
     )
 

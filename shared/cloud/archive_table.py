@@ -26,7 +26,7 @@ _COLUMNS: Final = [
     *("takenAt", "time", "reaction"),
     *("laneRule", "seq", "running", "claimSeq", "inherits", "ended"),
     *("laneKey", "expectedSince", "expectedMissed"),
-    *("state", "endedAt", "manifestUrl"),
+    *("state", "endedAt", "manifestUrl", "givesWay"),
     "at",
 ]
 _KINDS: Final = {"d": RowKind.IDENTITY, "l": RowKind.HEAD, "r": RowKind.REACTION, "y": RowKind.HISTORY}
@@ -145,6 +145,13 @@ class ArchiveTable:
         return self._lanes.query_entities(f"PartitionKey eq '{lane}' and {condition}", **options)
 
 
+def _expects(head: Mapping[str, Any]) -> bool:
+    """Whether what is expected stands there. A key that has gone silent may go: its next file begins anew."""
+    if head.get("expectedSince") is None:
+        return False
+    return not head["laneKey"] or head["expectedMissed"] < MISSED_IN_A_ROW
+
+
 def _old_row(row: Mapping[str, Any]) -> OldRow:
     values = rows.plain(row)
     key: str = values["RowKey"]
@@ -153,10 +160,15 @@ def _old_row(row: Mapping[str, Any]) -> OldRow:
         return OldRow(kind=_KINDS[key[0]], at=None, number=_number(key), in_use=True, **common)
     if key == rows.HEAD:
         in_use = any(values.get(name) is not None for name in ("running", "claimSeq", "inherits"))
-        if values.get("expectedSince") is not None:  # what is expected stands there; a key that has gone silent may go
-            in_use = in_use or not values["laneKey"] or values["expectedMissed"] < MISSED_IN_A_ROW
-        rule, seq = values["laneRule"], values["seq"]
-        return OldRow(kind=RowKind.HEAD, at=values.get("ended"), number=seq, rule=rule, in_use=in_use, **common)
+        return OldRow(
+            kind=RowKind.HEAD,
+            at=values.get("ended"),
+            number=values["seq"],
+            rule=values["laneRule"],
+            in_use=in_use,
+            expects=_expects(values),
+            **common,
+        )
     if key.startswith("d!"):
         return OldRow(
             kind=RowKind.IDENTITY,
@@ -170,7 +182,7 @@ def _old_row(row: Mapping[str, Any]) -> OldRow:
             at=values.get("endedAt"),
             number=_number(key),
             in_use=values["state"] not in _FINAL,
-            superseded=values["state"] == State.SUPERSEDED,
+            superseded=values["state"] == State.SUPERSEDED or values.get("givesWay", False),
             manifest=values.get("manifestUrl") is not None,
             **common,
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, TypeVar
 
 from azure.data.tables import EdmType, EntityProperty
 
 from shared import events
 from shared.cloud import actions
+from shared.errors import UnreadableRow
 from shared.lanes import Claim, Expected, Head, PendingEvent, SkipReason, TakenEvent
 from shared.notifications import Kind, Notification
 from shared.quality import Requirement
@@ -20,6 +22,7 @@ from shared.rules import Revision
 
 SCHEMA: Final = 1
 Row = dict[str, Any]
+_T = TypeVar("_T")
 
 HEAD: Final = "l"
 _INT32: Final = 2**31
@@ -79,6 +82,22 @@ def etag(row: Mapping[str, Any]) -> str | None:
     return str(found) if found is not None else None
 
 
+def _reading(read: Callable[[Mapping[str, Any]], _T]) -> Callable[[Mapping[str, Any]], _T]:
+    """Makes the reader refuse what a later version wrote, and whatever else it does not understand."""
+
+    @wraps(read)
+    def checked(row: Mapping[str, Any]) -> _T:
+        where, schema = f"row {row['RowKey']} of lane {row['PartitionKey']}", row.get("rowSchema", SCHEMA)
+        if schema > SCHEMA:
+            raise UnreadableRow(f"{where} has schema {schema}; this version reads {SCHEMA}: a later one wrote it")
+        try:
+            return read(row)
+        except (KeyError, ValueError, TypeError, ArithmeticError) as error:
+            raise UnreadableRow(f"{where} cannot be read: {error!r}") from error
+
+    return checked
+
+
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
@@ -97,6 +116,7 @@ def _pending_properties(event: PendingEvent) -> dict[str, object]:
     }
 
 
+@_reading
 def pending_event(row: Mapping[str, Any]) -> PendingEvent:
     values = plain(row)
     return PendingEvent(
@@ -115,6 +135,7 @@ def taken_row(lane: str, event: PendingEvent, *, at: datetime, by: int | None, s
     return keyed(lane, taken_key(event.id), properties)
 
 
+@_reading
 def taken_event(row: Mapping[str, Any]) -> TakenEvent:
     values = plain(row)
     skipped = values.get("skipped")
@@ -170,6 +191,7 @@ def _expected(values: Row) -> Expected | None:
     )
 
 
+@_reading
 def head(row: Mapping[str, Any]) -> Head:
     values = plain(row)
     claim_seq = values.get("claimSeq")
@@ -234,6 +256,7 @@ def reaction_row(reaction: Reaction) -> Row:
     )
 
 
+@_reading
 def reaction(row: Mapping[str, Any]) -> Reaction:
     values = plain(row)
     since = values.get("intentSince")
@@ -316,6 +339,7 @@ def history_row(lane: str, row: str, entry: HistoryEntry) -> Row:
     )
 
 
+@_reading
 def history_entry(row: Mapping[str, Any]) -> HistoryEntry:
     values = plain(row)
     return HistoryEntry(
@@ -343,6 +367,7 @@ def notification_row(lane: str, notification: Notification) -> Row:
     )
 
 
+@_reading
 def notification(row: Mapping[str, Any]) -> Notification:
     values = plain(row)
     return Notification(

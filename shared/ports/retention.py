@@ -30,6 +30,7 @@ class OldRow:
         in_use: a reaction that is not final; a head that a reaction needs; whatever this version does not understand.
         manifest: of a reaction: whether it has one.
         superseded: of a reaction: another one may have taken its events over.
+        expects: of a head: a file is waited for there, if its rule still says so.
     """
 
     lane: str
@@ -41,6 +42,7 @@ class OldRow:
     in_use: bool = False
     manifest: bool = False
     superseded: bool = False
+    expects: bool = False
     etag: str | None = field(default=None, compare=False)
 
     @property

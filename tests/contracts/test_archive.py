@@ -156,19 +156,21 @@ def test_a_reaction_that_has_not_ended_is_not_found_however_old(ledger: Ledger) 
         replace(HEAD, seq=1, running=1),
         replace(HEAD, seq=1, claim=Claim(seq=1)),
         replace(HEAD, seq=1, inherits=1),
-        replace(HEAD, expected=Expected(since=T0, missed=MISSED_IN_A_ROW - 1)),
-        replace(HEAD, key="", expected=Expected(since=T0, missed=MISSED_IN_A_ROW)),
     ],
-    ids=["running", "claiming", "inheriting", "a file is expected", "a file is expected for ever"],
+    ids=["running", "claiming", "inheriting"],
 )
 def test_a_head_that_is_needed_says_so(ledger: Ledger, head: Head) -> None:
     save(ledger, head=head)
     assert [row.in_use for row in rows(ledger)] == [True]
 
 
-def test_a_key_whose_files_have_stopped_coming_is_not_needed(ledger: Ledger) -> None:
-    save(ledger, head=replace(HEAD, expected=Expected(since=T0, missed=MISSED_IN_A_ROW)))
-    assert [row.in_use for row in rows(ledger)] == [False]
+@pytest.mark.parametrize(("key", "missed", "expects"), [("b1", 2, True), ("b1", 3, False), ("", 3, True)])
+def test_a_key_whose_files_have_stopped_coming_expects_none(
+    ledger: Ledger, key: str, missed: int, expects: bool
+) -> None:
+    assert MISSED_IN_A_ROW == 3
+    save(ledger, head=replace(HEAD, key=key, expected=Expected(since=T0, missed=missed)))
+    assert [row.expects for row in rows(ledger)] == [expects]
 
 
 def test_an_event_that_says_it_is_from_the_future_is_as_young_as_it_says(ledger: Ledger) -> None:
@@ -252,6 +254,18 @@ def test_reactions_are_found_by_number_however_old(ledger: Ledger) -> None:
     assert (first.number, first.at, first.in_use, first.manifest, first.superseded) == (1, T0, False, True, False)
     assert (second.number, second.at, second.in_use, second.manifest) == (2, None, True, False)
     assert (third.number, third.at, third.in_use, third.superseded) == (33, LATER, False, True)
+
+
+def test_a_head_says_whether_a_file_is_waited_for(ledger: Ledger) -> None:
+    saved = save(ledger)
+    assert [row.expects for row in rows(ledger)] == [False]
+    ledger.lanes.commit(LANE, LaneChange(head=replace(saved.head, expected=Expected(since=T0))))
+    assert [(row.expects, row.in_use) for row in rows(ledger)] == [(True, False)]
+
+
+def test_a_reaction_that_gave_way_counts_as_superseded_however_it_ended(ledger: Ledger) -> None:
+    save(ledger, reaction(1, state=State.FAILED, gives_way=True))
+    assert [row.superseded for row in rows(ledger) if row.kind is REACTION] == [True]
 
 
 def test_a_head_says_whether_it_is_needed(ledger: Ledger) -> None:

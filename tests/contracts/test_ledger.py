@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,7 +19,7 @@ from shared.cloud.lane_table import LaneTable
 from shared.cloud.permit_table import PermitTable
 from shared.cloud.recent_table import RecentTable
 from shared.controls import ControlState, Pause, WaitingLane
-from shared.errors import AlreadyTaken, Stale
+from shared.errors import AlreadyTaken, Stale, UnreadableRow
 from shared.events import FileOverdue, Reason, Refused, event_key
 from shared.lanes import Claim, Expected, Head, PendingEvent, SkipReason, TakenEvent, lane_id
 from shared.models import ModelRef
@@ -725,3 +725,62 @@ def test_a_lane_that_waits_once_more_is_not_forgotten_with_the_first_time(ledger
     ledger.controls.wait("score", LANE)  # paused again, before the first time was cleared away
     ledger.controls.woken(found)
     assert list(ledger.controls.waiting(10)) == list(found)
+
+
+# --- rows of other versions (on real tables only: the fake has no rows) -----------------------------------------------
+
+
+@pytest.fixture
+def lane_rows(cloud: Any, app_account: Any, credential: Any) -> Iterator[Any]:
+    settings = from_environment(cloud.app_settings(app_account.name))
+    with storage.tables(settings.storage, credential) as tables:
+        yield tables.get_table_client("lanes")
+
+
+def rewritten(lane_rows: Any, key: str, **properties: Any) -> None:
+    row = next(row for row in lane_rows.query_entities(f"PartitionKey eq '{LANE}'") if row["RowKey"].startswith(key))
+    lane_rows.update_entity({**row, **properties}, mode="merge")
+
+
+READS: dict[str, Callable[[LaneTable], object]] = {
+    "l": lambda lanes: lanes.read(LANE),
+    "e!": lambda lanes: lanes.read(LANE),
+    "i!": lambda lanes: lanes.read(LANE),
+    "r!": lambda lanes: lanes.reaction(reaction_id(LANE, 1)),
+    "y!": lambda lanes: lanes.history(reaction_id(LANE, 1)),
+    "d!": lambda lanes: lanes.events_of(reaction_id(LANE, 1)),
+}
+DAMAGES: dict[str, dict[str, Any]] = {
+    "l": {"revision": "?"},
+    "e!": {"kind": "file-melted"},
+    "i!": {"data": "{"},
+    "r!": {"state": "dreaming"},
+    "y!": {"rowSchema": 7},
+    "d!": {"skipped": "for-fun"},
+}
+
+
+@pytest.mark.cloud
+@pytest.mark.parametrize("key", READS)
+@pytest.mark.parametrize("damaged", [False, True], ids=["of a later version", "damaged"])
+def test_a_row_that_cannot_be_read_says_so_and_is_not_half_read(lane_rows: Any, key: str, damaged: bool) -> None:
+    lanes = LaneTable(lane_rows)
+    for n in (1, 2):
+        lanes.add_event(LANE, event(n))
+    take(Ledger(lanes, *[None] * 4), [event(1)], tell=(notification(1),))
+    READS[key](lanes)
+    rewritten(lane_rows, key, **(DAMAGES[key] if damaged else {"rowSchema": 2, "unheardOf": "x"}))
+    with pytest.raises(UnreadableRow, match=f"row {key}.* of lane {LANE}"):
+        READS[key](lanes)
+
+
+@pytest.mark.cloud
+def test_properties_that_a_later_version_added_are_passed_over(lane_rows: Any) -> None:
+    lanes = LaneTable(lane_rows)
+    for n in (1, 2):
+        lanes.add_event(LANE, event(n))
+    take(Ledger(lanes, *[None] * 4), [event(1)])
+    before = lanes.read(LANE), lanes.reaction(reaction_id(LANE, 1)), lanes.events_of(reaction_id(LANE, 1))
+    for key in ("l", "e!", "r!", "y!", "d!"):
+        rewritten(lane_rows, key, unheardOf="x")
+    assert (lanes.read(LANE), lanes.reaction(reaction_id(LANE, 1)), lanes.events_of(reaction_id(LANE, 1))) == before

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shared import retention
-from shared.lanes import Claim, SkipReason, lane_id
+from shared.lanes import Claim, Expected, SkipReason, lane_id
 from shared.memory import LEAST_RETENTION
 from shared.ports import LaneChange, RowKind, RunStatus, Saved
 from shared.reactions import State, reaction_id
@@ -130,6 +130,28 @@ def test_a_head_stays_while_its_cooldown_lasts(world: World) -> None:
         world.clock.advance(DAY)
     assert kinds(world) == [RowKind.HEAD]
     world.clock.advance(30 * DAY)
+    for _ in range(2):
+        one_pass(world)
+        world.clock.advance(DAY)
+    assert kinds(world) == []
+
+
+def test_a_head_stays_while_its_rule_waits_for_a_file(world: World) -> None:
+    expecting = RULES.replace(
+        'file-landed: {path: "lake/in/{batch}/*.csv"}',
+        'file-overdue: {path: "lake/in/{batch}/*.csv", expect: every 24h}',
+    )
+    ended(world)
+    head = world.lanes.partitions[LANE].head
+    assert head is not None
+    world.lanes.partitions[LANE].head = replace(head, expected=Expected(since=T0))
+    world.restart(expecting)
+    world.clock.advance(32 * DAY)
+    for _ in range(3):
+        one_pass(world)
+        world.clock.advance(DAY)
+    assert kinds(world) == [RowKind.HEAD]
+    world.restart(RULES)
     for _ in range(2):
         one_pass(world)
         world.clock.advance(DAY)
