@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import quote
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties, BlobType
 
 from shared.cloud.pages import page_of
 from shared.cloud.storage import blobs_of, storage_call
 from shared.ports import FileProperties, LakeFile, LakePage
+
+_NO_SUCH_RANGE: Final = 416
 
 
 class LakeFiles:
@@ -45,6 +48,10 @@ class LakeFiles:
                 return bytes(service.get_blob_client(container, path).download_blob(offset=0, length=limit).readall())
             except ResourceNotFoundError:
                 return None
+            except HttpResponseError as error:
+                if error.status_code == _NO_SUCH_RANGE:  # of a file that has no bytes
+                    return b""
+                raise
 
     def files(self, account: str, container: str, prefix: str, *, top: int, continuation: str | None) -> LakePage:
         address = self._accounts[account]

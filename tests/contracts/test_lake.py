@@ -24,6 +24,7 @@ class Fake:
 
     def put(self, path: str, content: bytes = b"1") -> None:
         self.fake.put(path, size=len(content))
+        self.fake.contents[self.account, "lake", path] = content
 
 
 class Real:
@@ -72,6 +73,17 @@ def test_a_list_and_a_head_tell_the_same(bench: Any) -> None:
     assert (file.etag, file.size) == (found.etag, found.size)
     assert bench.lake.properties(bench.account, "lake", "in/gone.csv") is None
     assert bench.lake.accounts == (bench.account,)
+
+
+def test_a_small_file_is_read_up_to_the_limit(bench: Any) -> None:
+    bench.put("in/ä b.json", b"12345")
+    bench.put("in/empty.json", b"")
+    assert bench.lake.read(bench.account, "lake", "in/ä b.json", 100) == b"12345"
+    assert bench.lake.read(bench.account, "lake", "in/ä b.json", 5) == b"12345"
+    assert bench.lake.read(bench.account, "lake", "in/ä b.json", 4) == b"1234"
+    assert bench.lake.read(bench.account, "lake", "in/empty.json", 100) == b""
+    assert bench.lake.read(bench.account, "lake", "in/gone.json", 100) is None
+    assert bench.lake.read(bench.account, "elsewhere", "in/empty.json", 100) is None
 
 
 def test_a_list_agrees_with_the_event_of_the_landing(real: Real, cloud: Any) -> None:

@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from shared.cloud.lake import LakeFiles
 from tests.scenarios.serving import breaches
 from tests.scenarios.stage import Stage
 from tests.scenarios.test_drift import TRAIN, rules
@@ -97,13 +96,3 @@ def test_a_report_that_never_comes_is_told_as_a_failure(choosy: Stage, times: in
         "after 10 minutes there is no drift report lake/monitoring/diabetes-clinic/report.json" in reasons(choosy)[-1]
     )
     assert choosy.posts() == []
-
-
-def test_no_more_of_a_file_is_read_than_was_asked_for(choosy: Stage) -> None:
-    leave_report(choosy, 1, 0.0)
-    lake = LakeFiles({choosy.lake.name: choosy.lake.blob, "other": choosy.lake.blob}, choosy.credential)
-
-    assert lake.accounts == tuple(sorted((choosy.lake.name, "other")))
-    assert lake.read(choosy.lake.name, "lake", "monitoring/diabetes-clinic/report.json", 8) == b'{"rows":'
-    assert lake.read(choosy.lake.name, "lake", "monitoring/diabetes-clinic/none.json", 8) is None
-    assert lake.read(choosy.lake.name, "elsewhere", "report.json", 8) is None
