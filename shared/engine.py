@@ -121,7 +121,13 @@ class Engine:
         self._movers: Mapping[type[Action], Mover] = {
             PipelineAction: self._runs,
             JobAction: WorkspaceJobs(
-                lanes=lanes, starts=self._starts, manifests=manifests, workspace=workspace, clock=clock, steps=steps
+                lanes=lanes,
+                starts=self._starts,
+                manifests=manifests,
+                workspace=workspace,
+                lake=lake,
+                clock=clock,
+                steps=steps,
             ),
             DeployAction: self._rollouts,
             NotifyAction: Notices(

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from shared.jobs.saving import JobSteps
 from shared.jobs.starting import Starting
 from shared.jobs.watching import Watching
-from shared.ports import Clock, Lanes, Manifests, Workspace
+from shared.ports import Clock, Lake, Lanes, Manifests, Workspace
 from shared.preparing import Preparing
 from shared.reactions import State
 from shared.starts import Starts
 from shared.steps import Observed, Step, Steps
+from shared.vetting import Vetting
 
 
 class WorkspaceJobs:
@@ -24,18 +25,20 @@ class WorkspaceJobs:
         starts: Starts,
         manifests: Manifests,
         workspace: Workspace,
+        lake: Lake,
         clock: Clock,
         steps: Steps,
     ) -> None:
         saving = JobSteps(starts=starts, clock=clock, steps=steps)
         preparing = Preparing(lanes=lanes, manifests=manifests, workspace=workspace, clock=clock, steps=saving)
         starting = Starting(workspace=workspace, clock=clock, steps=saving, preparing=preparing)
+        vetting = Vetting(lake=lake, clock=clock, steps=saving)
         watching = Watching(workspace=workspace, clock=clock, steps=saving)
         self._clock = clock
         self._steps = saving
         self._watch = watching.watch
         self._handlers: Mapping[State, Callable[[Step], Step]] = {
-            State.PENDING: starting.begin,
+            State.PENDING: vetting.before(starting.begin),
             State.STARTING: starting.resolve,
             State.RUNNING: watching.watch,
         }

@@ -11,10 +11,10 @@ from shared.reactions import State
 from shared.runs.duplicates import Duplicates
 from shared.runs.saving import RunSteps, oldest_first, stamp_of
 from shared.runs.starting import Starting
-from shared.runs.vetting import Vetting
 from shared.runs.watching import Watching
 from shared.starts import Starts
 from shared.steps import Observed, Step, Steps
+from shared.vetting import Vetting
 
 
 class PipelineRuns:

@@ -7,20 +7,18 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.cloud import rows
-from shared.errors import ConfigurationError
 from shared.ports import RunStatus
 from shared.quality import LARGEST_REPORT, Requirement, UnusableReport, judge
-from shared.rules import file as rules_file
 from tests.fakes import T0, breached
 from tests.unit.test_rows import reaction
-from tests.world import ROOT, World, rules_of
+from tests.unit.test_run_job import TRAIN
+from tests.world import World, rules_of
 
 WANTED = Requirement(report="lake/r.json", min_rows=500, max_missing=Decimal("0.05"))
 HEAD = "version: 1\nreactions:\n  retrain:\n"
@@ -202,6 +200,23 @@ def test_of_several_breaches_the_last_ones_report_counts() -> None:
     assert world.states() == ["running"]
 
 
+def test_a_job_is_started_on_fit_data_only() -> None:
+    run = '    run-job: {component: "azureml:train:1"}\n    with: {batch: "{batch}"}\n'
+    world = World(rules=HEAD + DRIFT + run + REQUIRE)
+    world.workspace.components["azureml:train:1"] = TRAIN
+    for number, content in enumerate((None, report(rows=499), report())):
+        if content is not None:
+            world.lake.contents[REPORT] = content
+        world.deliver(breached("diabetes-b1", f"run-{number}", time=T0 + timedelta(days=number)))
+        for _ in range(12):
+            if world.states()[-1] != "pending":
+                break
+            world.look_when_due()
+        assert len(world.workspace.jobs) == (number == 2)
+
+    assert world.states() == ["failed", "refused", "running"]
+
+
 def test_what_is_required_is_kept_in_its_row_and_an_older_row_requires_nothing() -> None:
     for requirement in (WANTED, replace(WANTED, min_rows=None), replace(WANTED, max_missing=None), None):
         row = rows.reaction_row(replace(reaction(), require=requirement))
@@ -218,37 +233,3 @@ def test_what_a_rule_requires_is_read() -> None:
     assert require is not None
     assert (require.report.text, require.min_rows) == ("lake/monitoring/{monitor}/report.json", 500)
     assert require.max_missing == Decimal("0.05")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            DRIFT + RUN + '    require: {report: "lake/r.json"}\n',
-            "require: asks for nothing; add min-rows or max-missing",
-        ),
-        (DRIFT + RUN + "    require: {min-rows: 5}\n", "require: report is missing"),
-        (DRIFT + RUN + REQUIRE.replace("500", "0"), "require.min-rows: must be from 1 to 1000000000, not 0"),
-        (
-            DRIFT + RUN + REQUIRE.replace("5%", "0.05"),
-            "require.max-missing: must be a share from 0% to 100%, such as 5%",
-        ),
-        (DRIFT + RUN + REQUIRE.replace("5%", "101%"), "must be a share from 0% to 100%"),
-        (DRIFT + RUN + REQUIRE.replace("min-rows", "minrows"), "did you mean min-rows"),
-        (DRIFT + RUN + REQUIRE.replace("{monitor}", "{montor}"), "did you mean {monitor}"),
-        (DRIFT + RUN + REQUIRE.replace("{monitor}", "{reaction_id}"), "require.report: must not use {reaction_id}"),
-        (DRIFT + RUN + REQUIRE.replace("{monitor}", "{live:e-1}"), "require.report: must not use {live:e-1}"),
-        (DRIFT + RUN + REQUIRE.replace("lake/", "{batch}/"), "must begin with the name of a container"),
-        (DRIFT + RUN + REQUIRE.replace("lake/monitoring/{monitor}/", ""), "must begin with the name of a container"),
-        (DRIFT + '    notify: "drift"\n' + REQUIRE, "require: does not go with notify: nothing is trained"),
-        (
-            '    when: {file-landed: {path: "lake/in/{monitor}/*.csv"}}\n    run-pipeline: score\n' + REQUIRE,
-            "require: needs when: drift-detected, not file-landed",
-        ),
-    ],
-)
-def test_a_wrong_requirement_is_refused(text: str, message: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        rules_file.load(HEAD + text, file="reactions.yaml", settings={}, modified=T0, folder=Path(ROOT))
-    [problem] = refused.value.problems
-    assert message in str(problem)

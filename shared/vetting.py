@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Concatenate, Final, ParamSpec
 
 from shared import quality
 from shared.errors import StorageUnavailable
 from shared.ports import Clock, Lake
 from shared.quality import LARGEST_REPORT, Requirement, UnusableReport
 from shared.reactions import State
-from shared.steps import HeldSteps, Observed, Step
+from shared.steps import HeldSteps, Step
 
 REPORT_WAIT: Final = timedelta(minutes=10)
 """So long a report that is not there may take. It is written before the breach is told, so it is seldom waited for."""
 REPORT_LOOK: Final = timedelta(minutes=1)
 
-
-Handler = Callable[[Step, Observed], Step]
+_More = ParamSpec("_More")
 
 
 class Vetting:
@@ -29,13 +28,13 @@ class Vetting:
         self._clock = clock
         self._steps = steps
 
-    def before(self, begin: Handler) -> Handler:
+    def before(self, begin: Callable[Concatenate[Step, _More], Step]) -> Callable[Concatenate[Step, _More], Step]:
         """What begins a pending reaction, once its data are found fit; what is only observed is not judged."""
 
-        def begin_if_fit(step: Step, observed: Observed) -> Step:
+        def begin_if_fit(step: Step, /, *args: _More.args, **kwargs: _More.kwargs) -> Step:
             reaction = step.reaction
             if reaction.require is None or reaction.observe:
-                return begin(step, observed)
+                return begin(step, *args, **kwargs)
             if reaction.waits(self._clock.now()):
                 return step
             return self._vet(step, reaction.require)
