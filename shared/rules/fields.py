@@ -189,6 +189,12 @@ def _plain(what: str) -> Callable[[str], str]:
     return parse
 
 
+def _message(text: str) -> Template:
+    if not text.strip():
+        raise ValueError("is empty; write what is to be told")
+    return Template.parse(text)
+
+
 def _tag(name: str) -> str:
     if not name.strip():
         raise ValueError("has no name")
@@ -219,7 +225,7 @@ Tag = Annotated[str, _from_text(_tag), _schema(type="string", minLength=1)]
 TagValue = Annotated[str, _from_text(str), _schema(type=["string", "number", "boolean"])]
 Margin = Annotated[Decimal | None, PlainValidator(_margin), _schema(type=["number", "string"], minimum=0)]
 
-Message = Annotated[Template | None, _from_text(Template.parse), _schema(type="string", minLength=1)]
+Message = Annotated[Template | None, _from_text(_message), _schema(type="string", minLength=1)]
 Report = Annotated[Template, _from_text(lake_paths.report), _schema(type="string")]
 Written = Annotated[Template, _from_text(lake_paths.written), _schema(type="string")]
 

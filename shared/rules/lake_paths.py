@@ -7,7 +7,7 @@ from typing import Final
 from shared.rules.patterns import Template, is_container, segments_of
 from shared.rules.pieces import PatternError
 
-_BEGIN: Final = "must begin with the name of a container, such as lake/2-silver/"
+_BEGIN: Final = "must begin with the lake's container, such as lake/2-silver/"
 
 
 def report(text: str) -> Template:

@@ -280,11 +280,11 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             default=None,
             answers={
                 'require: {report: "lake/monitoring/{batch}/report.json"}': [
-                    "require: asks for nothing; add min-rows or max-missing"
+                    "require: asks for nothing; add min-rows, max-missing or both"
                 ],
                 "require: {min-rows: 500}": ["require: report is missing"],
                 'when: {file-landed: {path: "lake/in/{batch}/{part}.csv"}}\nrequire: {report: lake/monitoring/report.json, min-rows: 500}': [
-                    "require: needs when: drift-detected, not file-landed: it is a drift report that is asked"
+                    "require: needs when: drift-detected, not file-landed: a monitor's run is what leaves the report"
                 ],
             },
         ),

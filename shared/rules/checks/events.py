@@ -48,6 +48,6 @@ def _require(rule: Mapping[str, object]) -> Iterator[Found]:
         return
     event = event_of(rule)
     if event not in (None, DRIFT_DETECTED):
-        yield ("require",), f"needs when: {DRIFT_DETECTED}, not {event}: it is a drift report that is asked"
+        yield ("require",), f"needs when: {DRIFT_DETECTED}, not {event}: a monitor's run is what leaves the report"
     if not {"min-rows", "max-missing"} & set(require) and "report" in require:
-        yield ("require",), "asks for nothing; add min-rows or max-missing"
+        yield ("require",), "asks for nothing; add min-rows, max-missing or both"
