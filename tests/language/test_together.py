@@ -21,7 +21,7 @@ def answered(lines: str, base: Lines = FILES, top: str = "") -> list[str]:
         for lines in (
             'collect: {until: "0 2 * * *", max-events: 100}',
             f"{BY}\nlimits: {{concurrency: 4, cooldown: 1h, during-cooldown: collect, while-running: replace}}",
-            "limits: {start-rate: unlimited}",
+            "limits: {start-rate: unlimited, priority: normal}",
             "limits: {cooldown: 1h, while-running: queue}",
             'with: {landed: "lake/in/{batch}/{part}.csv"}\ncollect: {max-events: 1}',
             'with: {folder: "lake/in/{batch}", out: "lake/out/{batch}/scores.csv", note: "v1.0"}\n' + BY,

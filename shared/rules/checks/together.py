@@ -8,7 +8,7 @@ from typing import Final
 
 from shared.rules.names import RESOURCE
 from shared.rules.parts import DEPLOY_MODEL, RUN_PIPELINE, action_of, at, close, fits
-from shared.rules.values import Mode
+from shared.rules.values import Mode, Priority
 from shared.rules.yaml_lines import Found
 
 _PRIORITY: Final = ("limits", "priority")
@@ -74,7 +74,8 @@ def _priority(content: Mapping[str, object], rules: _Rules) -> Iterator[Found]:
             or (action == RUN_PIPELINE and content.get("factory") is not None)
             or (action == DEPLOY_MODEL and endpoints[str(at(rule, DEPLOY_MODEL, "endpoint"))] > 1)
         )
-        if at(rule, *_PRIORITY) is not None and action is not None and not waits:
+        # Who says `normal` says what holds anyway.
+        if at(rule, *_PRIORITY) not in (None, Priority.NORMAL.name.lower()) and action is not None and not waits:
             yield (
                 ("reactions", name, *_PRIORITY),
                 "has no effect: there is nothing that rules wait for together; it takes limits.resources, or for "
