@@ -74,8 +74,9 @@ class FileOverdue(Section):
     path: fields.Pattern = Field(description="Which files are expected, as in `file-landed`.")
     exclude: list[fields.Glob] = Field(default=[], description="Which files do not count, as in `file-landed`.")
     expect: fields.Every = Field(
-        description="How often one must land, such as `every 24h`, counted from the last one (of the same `by`). Each "
-        "time that passes without one is an event."
+        description="How often one must land, such as `every 24h`, counted from the last one. Each time that passes "
+        "without one is an event. Without `by` it counts from when the rule is first seen; with it, from the first "
+        "file of each value on, and after three in a row there is silence until the next file."
     )
 
 

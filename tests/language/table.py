@@ -999,8 +999,8 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                 "notify: come\nlimits: {while-running: replace}": [
                     "limits.while-running: replace does not go with notify: nothing runs that could be cancelled"
                 ],
-                'when: {file-overdue: {path: "lake/in/{batch}/{part}.csv", expect: every 24h}}\nlimits: {while-running: queue}': [
-                    "limits.while-running: queue does not go with file-overdue: what is overdue is overdue once"
+                'when: {file-overdue: {path: "lake/in/{batch}/{part}.csv", expect: every 24h}}\nlimits: {while-running: replace}': [
+                    "limits.while-running: replace does not go with file-overdue: that a file is still missing ends nothing"
                 ],
             },
         ),

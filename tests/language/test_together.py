@@ -44,6 +44,7 @@ def answered(lines: str, base: Lines = FILES, top: str = "") -> list[str]:
             (NOTIFY, 'notify: "{count} {reaction_id} {live:diabetes}"', ""),
             (OVERDUE, f'{BY}\nnotify: "{{batch}}: none since {{last}}, due {{due}}"', ""),
             (OVERDUE, "limits: {while-running: skip, cooldown: 1h}", ""),
+            (OVERDUE, "limits: {while-running: queue}", ""),
             (OVERDUE, "run-pipeline: fetch", "factory: {concurrency: 1}"),
             (DRIFT, 'require: {report: "lake/{monitor}/{batch}/{signal}/{run_id}.json", max-missing: 0%}', ""),
             (DRIFT, "collect: {quiet: 1m, max-events: 9}\nlimits: {while-running: replace}", ""),

@@ -23,8 +23,8 @@ def check_limits(rule: Mapping[str, object]) -> Iterator[Found]:
     if at(rule, *_DURING_COOLDOWN) is not None and at(rule, "limits", "cooldown") is None:
         yield _DURING_COOLDOWN, "has no effect without cooldown"
     policy = at(rule, *_WHILE_RUNNING)
-    if policy in (WhileRunning.QUEUE, WhileRunning.REPLACE) and event_of(rule) == FILE_OVERDUE:
-        yield _WHILE_RUNNING, f"{policy} does not go with {FILE_OVERDUE}: what is overdue is overdue once"
+    if policy == WhileRunning.REPLACE and event_of(rule) == FILE_OVERDUE:
+        yield _WHILE_RUNNING, f"{policy} does not go with {FILE_OVERDUE}: that a file is still missing ends nothing"
     elif policy == WhileRunning.REPLACE and action_of(rule) == NOTIFY:
         yield _WHILE_RUNNING, f"{policy} does not go with {NOTIFY}: nothing runs that could be cancelled"
     names = at(rule, *_RESOURCES)

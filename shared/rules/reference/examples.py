@@ -471,7 +471,7 @@ LIMITS: Final = {
         "limits: {while-running: queue}",
         "limits: {while-running: wait}",
         "notify: come\nlimits: {while-running: replace}",
-        f"{OVERDUE['when']}\nlimits: {{while-running: queue}}",
+        f"{OVERDUE['when']}\nlimits: {{while-running: replace}}",
     ),
 }
 RETRY: Final = {

@@ -54,7 +54,7 @@ POLICIES: Final = (
     (
         "require",
         "The report is read while the reaction is `pending`; where the data are too few, or too much is missing, it "
-        "ends `refused` and nothing is started.",
+        "ends `refused`, and where no report can be read `failed`. Nothing is started then.",
     ),
     (
         "writes",
@@ -70,6 +70,11 @@ POLICIES: Final = (
     (
         "collect.give-up-after",
         "A batch that is still incomplete becomes no reaction: its files are skipped (`incomplete`).",
+    ),
+    (
+        "when.file-overdue",
+        "Each time that passes without a file becomes a `pending` reaction; a file that lands becomes none, and begins "
+        "the time anew (`arrived`).",
     ),
     (
         "when.drift-detected.times, within",
