@@ -32,20 +32,26 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        if arguments.command == "demo":
-            demo.run(state, arguments.data, burst=arguments.burst)
-        elif arguments.command == "drop":
-            running.drop(state, arguments.file, arguments.path)
-        elif arguments.command == "monitor":
-            running.run_monitor(state)
-        else:
-            running.run(state, core_tools=arguments.host == "func")
+        return _do(arguments, state)
     except FAILURES as error:
         print(f"\n{arguments.command} failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped")
         return 0 if arguments.command == "run" else 128 + signal.SIGINT
+
+
+def _do(arguments: argparse.Namespace, state: Path) -> int:
+    if arguments.command == "demo":
+        demo.run(state, arguments.data, burst=arguments.burst)
+    elif arguments.command == "drop":
+        running.drop(state, arguments.file, arguments.path)
+    elif arguments.command == "monitor":
+        running.run_monitor(state)
+    elif arguments.command == "ask":
+        return running.ask(state, arguments.who, arguments.arguments)
+    else:
+        running.run(state, core_tools=arguments.host == "func")
     return 0
 
 
@@ -61,7 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     drop.add_argument("file", type=Path)
     drop.add_argument("path", help="where in the lake, e.g. 0-raw/diabetes/monday/stage/patient-age.csv")
     monitor = commands.add_parser("monitor", help="runs the drift monitor of a system that runs")
-    for command in (demo, run, drop, monitor):
+    ask = commands.add_parser("ask", help="the command line `python -m relearn`, for a system that runs")
+    ask.add_argument("--as", dest="who", choices=sorted(running.WHO), default="operator", help="with which role")
+    ask.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND …")
+    for command in (demo, run, drop, monitor, ask):
         command.add_argument("--state", type=Path, default=STATE, help="folder for its data (default: .relearn)")
     return parser
 

@@ -6,8 +6,10 @@ import json
 import os
 import socket
 import ssl
+import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +18,15 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
 from httpx import HTTPError
 
-from local.bootstrap import STATE
+from local.bootstrap import ROOT, STATE
 from local.demo import shown
-from local.system import ENDPOINT, MONITOR, MONITORED, LocalSystem, SystemFailed, sample
+from local.identity import API_AUDIENCE, APPROVER, OPERATOR, READER
+from local.system import ENDPOINT, MODEL, MONITOR, MONITORED, LocalSystem, SystemFailed, sample
 from local.workspace_client import WorkspaceClient
 
 PORT: Final = 7071
+WHO: Final = {"reader": READER, "operator": OPERATOR, "approver": APPROVER}
+"""The local identities that have the roles of the app's API."""
 
 
 def run(state: Path, *, core_tools: bool) -> None:
@@ -84,6 +89,23 @@ def run_monitor(state: Path) -> None:
     print(f"monitor {MONITOR} runs: {run_id}")
 
 
+def ask(state: Path, who: str, arguments: Sequence[str]) -> int:
+    """Runs the command line (relearn/) against the app that runs, as somebody with that role; gives its exit code.
+
+    Raises:
+        SystemFailed: none runs.
+    """
+    known = _enter(state)
+    environment = {
+        **known["environment"],
+        "RELEARN_APP_URL": known["app"],
+        "RELEARN_API_AUDIENCE": API_AUDIENCE,
+        "AZURE_CLIENT_ID": WHO[who],
+    }
+    command = [sys.executable, "-m", "relearn", *arguments]
+    return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
+
+
 def _enter(state: Path) -> Any:  # noqa: ANN401 - what _write_addresses wrote
     addresses = _addresses(state)
     if not addresses.exists():
@@ -109,10 +131,11 @@ def _addresses(state: Path) -> Path:
 
 
 def _write_addresses(file: Path, system: LocalSystem) -> None:
-    """What `drop` and `monitor` need. It holds the local identity's secret, so only its owner may read it."""
+    """What `drop`, `monitor` and `ask` need. It holds the local identity's secret, so only its owner may read it."""
     known = {
         "lake": system.lake.url,
         "arm": system.cloud.arm_url,
+        "app": system.host.url,
         "environment": system.cloud.child_environment(),
     }
     file.touch(mode=0o600)
@@ -132,9 +155,11 @@ def _welcome(system: LocalSystem, state: Path, data: Path) -> str:
 Up. Ctrl-C stops it; the next start goes on with the same data.
 
   health      {system.host.url}/api/health
-  reactions   {system.host.url}/api/reactions
-  one of them {system.host.url}/api/reactions/ID
-  a model     {system.host.url}/api/models/diabetes-classifier/1
+  reactions   {local} ask{where} reactions
+  one of them {local} ask{where} show ID
+  a model     {local} ask{where} model {MODEL} 1
+  a file, why {local} ask{where} explain lake/0-raw/diabetes/monday/stage/patient-age.csv
+  everything  {local} ask{where} --help
   endpoint    {system.workspace.scoring(ENDPOINT).uri}
   app log     {shown(system.host.log_file)}
 

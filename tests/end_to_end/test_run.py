@@ -40,13 +40,22 @@ class Running:
         assert found, self.said
         return found[1]
 
-    def get(self, route: str) -> Any:
-        answer = httpx.get(f"{self.url}/api/{route}", trust_env=False, timeout=30)
+    def health(self) -> Any:
+        answer = httpx.get(f"{self.url}/api/health", trust_env=False, timeout=30)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def ask(self, *arguments: str) -> Any:
+        """What the command line answers, as it says that it is to be called."""
+        found = re.search(r"everything +(\S+ -m local ask.*) --help", self.said)
+        assert found, self.said
+        command = [*shlex.split(found[1]), *arguments, "--json"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
     def reactions(self, rule: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.get(f"reactions?rule={rule}")["reactions"]
+        found: list[dict[str, Any]] = self.ask("reactions", "--rule", rule)["reactions"]
         return sorted(found, key=lambda reaction: str(reaction["created"]))
 
     def scored(self, count: int) -> list[dict[str, Any]]:
@@ -139,7 +148,7 @@ class FirstDay:
 def first_day(state: Path) -> FirstDay:
     with start(state, "first") as program:
         running = up(program)
-        health = running.get("health")
+        health = running.health()
         [rollout] = running.reactions("deploy-registered")
         running.land_patients()
         [reaction] = running.scored(1)
@@ -220,7 +229,7 @@ def test_a_second_start_goes_on_where_the_first_ended(first_day: FirstDay, secon
     assert (reaction["id"], reaction["state"]) == (first_day.reaction["id"], "succeeded")
     [rollout] = second_day.reactions("deploy-registered")
     assert (rollout["id"], rollout["state"]) == (first_day.rollout["id"], "succeeded")
-    [live] = second_day.get("models/diabetes-classifier/1")["lineage"]["live_on"]
+    [live] = second_day.ask("model", "diabetes-classifier", "1")["lineage"]["live_on"]
     assert (live["traffic"], live["reaction"]) == (100, rollout["id"])
 
 
@@ -231,13 +240,13 @@ def test_an_event_that_comes_again_starts_nothing_and_a_new_version_does(
     has a new ETag, even with the same content: that is a new batch, and a second run.
     """
     [first] = second_day.reactions("score-patients")
-    files = second_day.get(f"reactions/{first['id']}")["lineage"]["files"]
-    refused = second_day.get("reactions")["refused"]["counts"]
+    files = second_day.ask("show", first["id"])["lineage"]["files"]
+    refused = second_day.ask("reactions")["refused"]["counts"]
     assert len(files) == 2
     for file in files:
         assert second_day.deliver(file, file["event_id"]) in ACKNOWLEDGED
         assert second_day.deliver(file, "another-id") in ACKNOWLEDGED
-    assert second_day.get("reactions")["refused"]["counts"] == refused  # known, which is not refused
+    assert second_day.ask("reactions")["refused"]["counts"] == refused  # known, which is not refused
     assert runs_started(state) == {first["id"]: 1}
 
     second_day.land_patients()
@@ -252,7 +261,8 @@ def test_a_second_one_on_the_same_folder_is_refused(second_day: Running, meanwhi
     assert meanwhile.wait(40) == 1
     assert "another local cloud runs in" in meanwhile.said()
     assert "Traceback" not in meanwhile.said()
-    assert second_day.get("health")["status"] == "ok"
+    assert httpx.get(f"{second_day.url}/api/reactions", trust_env=False, timeout=30).status_code == 401
+    assert second_day.health()["status"] == "ok"
 
 
 def test_the_printed_commands_let_the_data_drift(second_day: Running, meanwhile: Program) -> None:
