@@ -84,6 +84,10 @@ param alertEmail string = ''
 @maxLength(32)
 param diabetesEndpoint string = ''
 
+// Made by the preprovision hook where it may; else by who may, as docs/operations.md says.
+@description('Client id of the app registration whose tokens the API takes; empty: the API answers health only.')
+param apiClientId string = ''
+
 @description('True after a tear-down, for the seven days that the deleted key vault still holds its name.')
 param recoverVault bool = false
 
@@ -514,6 +518,7 @@ module functionApp 'modules/function-app.bicep' = {
     eventDelivery: delivery
     pythonVersion: pythonVersion
     maximumInstances: maximumInstances
+    apiClientId: apiClientId
     networkIsolation: networkIsolation
     subnetId: networkIsolation ? virtualNetwork.outputs.functionSubnetId : ''
   }
@@ -650,6 +655,12 @@ output AZURE_LOCATION string = location
 
 @description('Name of the function app.')
 output AZURE_FUNCTION_APP_NAME string = functionApp.outputs.name
+
+@description('Where the app answers.')
+output RELEARN_APP_URL string = functionApp.outputs.url
+
+@description('What tokens for the app\'s API are for; empty where the API answers health only.')
+output RELEARN_API_AUDIENCE string = empty(apiClientId) ? '' : 'api://${apiClientId}'
 
 @description('Resource id of the workspace.')
 output RELEARN_WORKSPACE_ID string = workspaceId

@@ -54,6 +54,9 @@ FORMS: Final[Mapping[str, Callable[[str], str | None]]] = {
     "RELEARN_RETENTION_DAYS": _whole(7, 365),
     "RELEARN_PYTHON_VERSION": _one_of("3.11", "3.12", "3.13"),
     "RELEARN_ALERT_EMAIL": _matches(r"[^@\s]+@[^@\s]+", "an e-mail address"),
+    "RELEARN_API_CLIENT_ID": _matches(
+        r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "the client id of an app registration"
+    ),
     "RELEARN_DIABETES_ENDPOINT": _matches(
         r"(?=.{3,32}$)[a-z](?:-?[a-z0-9])*", "3 to 32 small letters, digits and single hyphens, a letter first"
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infra.hooks import endpoints, parameters
+from infra.hooks import endpoints, parameters, registration
 from infra.hooks.resources import get, group_name, listing
 from infra.hooks.tools import HookFailed, az, azd_set, python, say
 
@@ -25,8 +25,10 @@ def run(environment: Mapping[str, str]) -> None:
     plan = endpoints.plan(_endpoints(environment, subscription), environment["AZURE_ENV_NAME"], _online(environment))
     say(f"the endpoints are {'made' if plan.create else 'left alone'}: {plan.why}")
     recover = deleted_vault(environment, az("keyvault", "list-deleted", "--resource-type", "vault") or [])
+    api = registration.client_id(environment)
     azd_set(
         {
+            **({"RELEARN_API_CLIENT_ID": api} if api is not None else {}),
             "RELEARN_CREATE_ENDPOINTS": _flag(plan.create),
             "RELEARN_RECOVER_VAULT": _flag(recover is not None),
         },

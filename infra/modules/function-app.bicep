@@ -47,6 +47,9 @@ param maximumInstances int
 @allowed([512, 2048, 4096])
 param instanceMemoryMb int = 2048
 
+@description('Client id of the app registration whose tokens the API takes; empty: it answers health only.')
+param apiClientId string
+
 @description('Reached through its private endpoint only.')
 param networkIsolation bool
 
@@ -95,7 +98,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2024-11-01' = {
-  // checkov:skip=CKV_AZURE_17: Callers are Event Grid and people with a function key; neither has a certificate.
+  // checkov:skip=CKV_AZURE_17: Callers are Event Grid with its key and people with tokens; neither has a certificate.
   // checkov:skip=CKV_AZURE_222: Closed by networkIsolation; by default Event Grid must reach the webhook.
   // checkov:skip=CKV_AZURE_212: Flex Consumption scales from zero; there is no number of workers to set.
   // checkov:skip=CKV_AZURE_213: Flex Consumption replaces instances by itself; /api/health is for people and alerts.
@@ -155,6 +158,41 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     }
   }
 
+  // Whoever calls without a valid token goes on as nobody: health and Event Grid's webhook need none, and everything
+  // else asks for a role itself (shared/access.py). Without it the app is told so, and then nobody has a role.
+  resource authentication 'config' = {
+    name: 'authsettingsV2'
+    properties: {
+      platform: {
+        enabled: !empty(apiClientId)
+      }
+      globalValidation: {
+        requireAuthentication: false
+        unauthenticatedClientAction: 'AllowAnonymous'
+      }
+      identityProviders: {
+        azureActiveDirectory: {
+          enabled: !empty(apiClientId)
+          registration: {
+            clientId: apiClientId
+            openIdIssuer: '${environment().authentication.loginEndpoint}${subscription().tenantId}/v2.0'
+          }
+          validation: {
+            allowedAudiences: ['api://${apiClientId}', apiClientId]
+          }
+        }
+      }
+      login: {
+        tokenStore: {
+          enabled: false
+        }
+      }
+      httpSettings: {
+        requireHttps: true
+      }
+    }
+  }
+
   resource noScmPasswords 'basicPublishingCredentialsPolicies' = {
     name: 'scm'
     properties: {
@@ -168,3 +206,6 @@ output id string = app.id
 
 @description('Name of the function app.')
 output name string = app.name
+
+@description('Where it answers.')
+output url string = 'https://${app.properties.defaultHostName}'

@@ -20,9 +20,8 @@ from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
 
 from infra.pipelines import report
-from infra.pipelines.rest import AML, WEB, PipelineFailed, Rest, arm, required, segment
+from infra.pipelines.rest import AML, PipelineFailed, Rest, arm, required, segment
 
-FUNCTION: Final = "show_model"
 MOVING: Final = frozenset({"waiting", "pending", "starting", "running", "awaiting-approval"})
 LONGEST: Final = 256  # characters of a tag's value
 
@@ -92,16 +91,6 @@ def register_again(workspace: Rest, path: str, source: Mapping[str, Any], said: 
     return version
 
 
-def function_api(workspace: Rest, app_id: str) -> Rest:
-    """The app's API, with the key of the one function that is asked; fetched now, shown and kept nowhere."""
-    api = {"api-version": WEB}
-    site = workspace.get(app_id, **api)
-    keys = workspace.change("POST", f"{app_id}/functions/{FUNCTION}/listkeys", **api)
-    key = str(keys["default"])
-    report.mask(key)
-    return Rest(f"https://{site['properties']['defaultHostName']}", None, None, {"x-functions-key": key})
-
-
 def standing(app: Rest, model: str, version: str) -> Standing | None:
     told = app.find(f"/api/models/{segment(model)}/{segment(version)}")
     return Standing.read(told) if told is not None else None
@@ -129,9 +118,8 @@ def follow(app: Rest, model: str, version: str, *, minutes: float, pause: float)
 def deploy(credential: TokenCredential, arguments: argparse.Namespace) -> None:
     workspace_id, model, version = required("RELEARN_WORKSPACE_ID"), arguments.model, arguments.version
     path = f"{workspace_id}/models/{segment(model)}/versions"
-    group = f"/subscriptions/{required('AZURE_SUBSCRIPTION_ID')}/resourceGroups/{required('AZURE_RESOURCE_GROUP')}"
-    app_id = f"{group}/providers/Microsoft.Web/sites/{segment(required('AZURE_FUNCTION_APP_NAME'))}"
-    with arm(credential) as workspace, function_api(workspace, app_id) as app:
+    url, scope = required("RELEARN_APP_URL"), f"{required('RELEARN_API_AUDIENCE')}/.default"
+    with arm(credential) as workspace, Rest(url, credential, scope) as app:
         source = workspace.find(f"{path}/{segment(version)}", **{"api-version": AML})
         if source is None or source["properties"].get("isArchived"):
             raise PipelineFailed(f"there is no {model}:{version}, or it is archived")

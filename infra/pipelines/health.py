@@ -15,8 +15,8 @@ from infra.pipelines import report
 from infra.pipelines.rest import WEB, PipelineFailed, Rest, arm
 
 SHOWN: Final = (
-    "AZURE_RESOURCE_GROUP",
-    "AZURE_FUNCTION_APP_NAME",
+    "RELEARN_APP_URL",
+    "RELEARN_API_AUDIENCE",
     "RELEARN_WORKSPACE_ID",
     "RELEARN_TRAIN_ENDPOINT",
     "DIABETES_ENDPOINT",

@@ -1,4 +1,4 @@
-"""What a run tells: its log, its summary on GitHub and on Azure DevOps, and what is not to be shown in either."""
+"""What a run tells: its log, and its summary on GitHub and on Azure DevOps."""
 
 from __future__ import annotations
 
@@ -15,14 +15,6 @@ from infra.pipelines.rest import PipelineFailed
 
 def say(text: str) -> None:
     print(text, flush=True)
-
-
-def mask(secret: str) -> None:
-    """Neither service shows it from here on, should anything print it. Nothing of ours does."""
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        print(f"::add-mask::{secret}", flush=True)
-    elif os.environ.get("TF_BUILD") == "True":
-        print(f"##vso[task.setsecret]{secret}", flush=True)
 
 
 def summary(title: str, rows: Mapping[str, str], told: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,13 +14,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from infra import start
-from infra.hooks import down, endpoints, parameters, postdeploy, postprovision, preprovision
+from infra.hooks import down, endpoints, parameters, postdeploy, postprovision, preprovision, registration
 from infra.hooks.endpoints import Found
 from infra.hooks.tools import CommandFailed, HookFailed
 from infra.pipelines import environment as pipeline_environment
 from infra.pipelines import tear_down
 from infra.pipelines.rest import PipelineFailed
 from ml.publish import arguments
+from shared.access import Role
 from tests.infra.commands import Commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +32,8 @@ OTHERS = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-data"
 LAKE = f"{OTHERS}/providers/Microsoft.Storage/storageAccounts/dlsdata"
 TOPIC = f"{OTHERS}/providers/Microsoft.EventGrid/systemTopics/theirs"
 WORKSPACE = f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/mlw"
+CLIENT = "99999999-0000-0000-0000-000000000001"
+REGISTRATION = {"displayName": "relearn-try", "id": "object-1", "appId": CLIENT}
 OUTPUTS = {
     **AZURE,
     "AZURE_RESOURCE_GROUP": "rg-relearn-try",
@@ -54,6 +58,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     made = Commands(tmp_path / "commands")
     monkeypatch.setenv("PATH", f"{made.folder}{os.pathsep}{os.environ['PATH']}")
     made.answer("keyvault list-deleted", [])
+    made.answer("ad app list", [REGISTRATION])
+    made.answer("ad sp list", [{"appId": CLIENT}])
     return made
 
 
@@ -102,6 +108,54 @@ def test_a_source_that_has_a_topic_names_it() -> None:
     assert parameters.topics_in_the_way({**wanted, "RELEARN_EXISTING_LAKE_TOPIC_ID": TOPIC}, there) == []
     ours = [{**there[0], "tags": {"azd-env-name": "try"}}]
     assert parameters.topics_in_the_way(wanted, ours) == []
+
+
+# --- the API's app registration ---------------------------------------------------------------------------------------
+
+
+def changed(commands: Commands) -> list[Any]:
+    return [json.loads(call[call.index("--body") + 1]) for call in commands.calls("az rest --method PATCH")]
+
+
+def test_the_registration_is_made_with_the_roles_that_the_app_knows(commands: Commands) -> None:
+    commands.answer("ad app list", [{**REGISTRATION, "displayName": "relearn-try-other"}])
+    commands.answer("ad app create", REGISTRATION)
+    commands.answer("ad sp list", [])
+    assert registration.client_id(AZURE) == CLIENT
+    first, second = changed(commands)
+    roles = first["appRoles"]
+    assert ({role["value"] for role in roles}, len({role["id"] for role in roles})) == (set(Role), len(Role))
+    assert all(role["isEnabled"] and set(role["allowedMemberTypes"]) == {"User", "Application"} for role in roles)
+    assert (first["identifierUris"], first["api"]["requestedAccessTokenVersion"]) == ([f"api://{CLIENT}"], 2)
+    [let_in] = second["api"]["preAuthorizedApplications"]
+    [scope] = first["api"]["oauth2PermissionScopes"]
+    assert let_in["delegatedPermissionIds"] == [scope["id"]]
+    assert len(commands.calls(f"az ad sp create --id {CLIENT}")) == 1
+
+
+def test_one_that_is_there_is_kept_in_step_and_one_that_is_named_left_alone(commands: Commands) -> None:
+    assert registration.client_id(AZURE) == CLIENT
+    assert len(changed(commands)) == 2
+    assert commands.calls("az ad app create") == commands.calls("az ad sp create") == []
+    assert registration.client_id({**AZURE, "RELEARN_API_CLIENT_ID": "given"}) == "given"
+    assert len(changed(commands)) == 2
+
+
+@pytest.mark.parametrize("step", ["ad app list", "rest --method PATCH"])
+def test_a_directory_that_lets_nobody_make_one_stops_no_deployment(
+    commands: Commands, step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.answer(step, "Authorization_RequestDenied", code=1)
+    assert registration.client_id(AZURE) is None
+    said = capsys.readouterr().out
+    assert "answer 401" in said
+    assert "Authorization_RequestDenied" in said
+
+
+def test_several_of_its_name_are_not_chosen_from(commands: Commands) -> None:
+    commands.answer("ad app list", [REGISTRATION, {**REGISTRATION, "appId": "another"}])
+    with pytest.raises(HookFailed, match="set RELEARN_API_CLIENT_ID"):
+        registration.client_id(AZURE)
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------------
@@ -158,12 +212,14 @@ def there(commands: Commands, *, serving: bool) -> None:
 def test_the_first_deployment_makes_the_endpoints(commands: Commands) -> None:
     commands.answer(f"{GROUP}?", "ResourceGroupNotFound", code=3)
     preprovision.run(AZURE)
-    assert commands.set() == {"RELEARN_CREATE_ENDPOINTS": "true", "RELEARN_RECOVER_VAULT": "false"}
+    found_out = {"RELEARN_API_CLIENT_ID": CLIENT, "RELEARN_RECOVER_VAULT": "false"}
+    assert commands.set() == {"RELEARN_CREATE_ENDPOINTS": "true", **found_out}
 
 
 def test_the_next_one_leaves_them_alone(commands: Commands) -> None:
     there(commands, serving=True)
-    preprovision.run({**AZURE, "RELEARN_CREATE_ENDPOINTS": "true", "RELEARN_RECOVER_VAULT": "false"})
+    before = {"RELEARN_API_CLIENT_ID": CLIENT, "RELEARN_CREATE_ENDPOINTS": "true", "RELEARN_RECOVER_VAULT": "false"}
+    preprovision.run({**AZURE, **before})
     assert commands.set() == {"RELEARN_CREATE_ENDPOINTS": "false"}
 
 

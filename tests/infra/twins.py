@@ -76,6 +76,34 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
         (f"{M}function-app.bicep", "allow: false", "allow: true", "allow is True"),
         (f"{M}function-app.bicep", "name: 'scm'", "name: 'web'", "passwords are not off"),
     ],
+    "security.the_api_takes_its_registrations_tokens": [
+        (f"{M}function-app.bicep", "name: 'authsettingsV2'", "name: 'authsettings'", "has no authsettingsV2"),
+        (f"{M}function-app.bicep", "requireAuthentication: false", "requireAuthentication: true", "is True, not False"),
+        (f"{M}function-app.bicep", "'AllowAnonymous'", "'RedirectToLoginPage'", "is 'RedirectToLoginPage'"),
+        (f"{M}function-app.bicep", "requireHttps: true", "requireHttps: false", "requireHttps is False"),
+        (
+            f"{M}function-app.bicep",
+            "tokenStore: {\n          enabled: false",
+            "tokenStore: {\n          enabled: true",
+            "tokenStore.enabled is True",
+        ),
+        (
+            f"{M}function-app.bicep",
+            "platform: {\n        enabled: !empty(apiClientId)",
+            "platform: {\n        enabled: true",
+            "default: properties.platform.enabled is True",
+        ),
+        (f"{M}function-app.bicep", "clientId: apiClientId", "clientId: identityClientId", "registration.clientId is"),
+        (f"{M}function-app.bicep", "['api://${apiClientId}', apiClientId]", "['api://${apiClientId}']", "are taken"),
+        (f"{M}function-app.bicep", "${subscription().tenantId}/v2.0", "common", "tokens of"),
+        (MAIN, "'' : 'api://${apiClientId}'", "'' : apiClientId", "are told of the audience"),
+        (
+            MAIN,
+            "    apiClientId: apiClientId\n",
+            "    apiClientId: ''\n",
+            "others: properties.platform.enabled is False",
+        ),
+    ],
     "security.isolation_shuts_every_door": [
         *(
             (
@@ -769,7 +797,7 @@ TWINS: dict[str, list[tuple[str, str, str, str]]] = {
             "uses RELEARN_MAKE_ENDPOINTS",
         ),
         ("infra/main.parameters.json", "RELEARN_RECOVER_VAULT", "RELEARN_BRING_BACK", "uses RELEARN_RECOVER_VAULT"),
-        (".github/workflows/deploy-model.yml", "vars.AZURE_RESOURCE_GROUP", "vars.AZURE_GROUP", "uses AZURE_GROUP"),
+        (".github/workflows/deploy-model.yml", "vars.RELEARN_APP_URL", "vars.RELEARN_APP_URI", "uses RELEARN_APP_URI"),
     ],
     "outputs.outputs_are_used": [
         (

@@ -159,7 +159,8 @@ class Stage:
         method: str,
         route: str,
         *,
-        role: str | None,
+        role: str | None = None,
+        headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         body: object = None,
     ) -> tuple[int, Any]:
@@ -171,7 +172,7 @@ class Stage:
             params=dict(params or {}),
             route_params=captured,
             body=b"" if body is None else json.dumps(body).encode(),
-            headers={} if role is None else principal(role),
+            headers=headers or ({} if role is None else principal(role)),
         )
         answer = handler(request)
         return answer.status_code, json.loads(answer.get_body())

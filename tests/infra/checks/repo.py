@@ -137,8 +137,8 @@ class Repo:
         except Exception as problem:
             if type(problem).__name__ != "ConfigurationError":
                 raise
-        # A connection string: for development, and never beside an identity.
-        asked.discard(self.settings.STORAGE_CONNECTION)
+        # A connection string: for development, and never beside an identity. And the platform's own word.
+        asked -= {self.settings.STORAGE_CONNECTION, self.settings.PLATFORM_AUTHENTICATION}
         return asked | {name for text in strings(self.rules) for name in re.findall(r"\$\{(\w+)\}", text)}
 
     @cached_property

@@ -9,8 +9,9 @@ from typing import Any
 
 from tests.infra.bicep import Deployment, Refused, Resource
 from tests.infra.checks.repo import Repo
-from tests.infra.checks.variants import VARIANTS, variant
+from tests.infra.checks.variants import API_CLIENT, VARIANTS, variant
 
+SITE = "Microsoft.Web/sites"
 TAGS = {"azd-env-name", "cost-center", "product"}
 # Each with what must be said of it for nobody to come in with a key.
 KEYLESS: Mapping[str, Mapping[str, Any]] = {
@@ -96,6 +97,41 @@ def nothing_takes_keys(repo: Repo) -> Iterator[str]:
     doors = repo.deployed().of_type("Microsoft.Web/sites/basicPublishingCredentialsPolicies")
     if {each.short_name for each in doors} != {"ftp", "scm"}:
         yield "passwords are not off for ftp and scm both"
+
+
+def the_api_takes_its_registrations_tokens(repo: Repo) -> Iterator[str]:
+    """And no others; without a registration nobody is told apart, and the app, which is told so, lets nobody in."""
+    for name, client in (("default", ""), ("others", API_CLIENT)):
+        found = repo.deployed(name).of_type(f"{SITE}/config")
+        if [each.short_name for each in found] != ["authsettingsV2"]:
+            yield f"{name}: the app has no authsettingsV2"
+            continue
+        wanted = {
+            "properties.platform.enabled": bool(client),
+            "properties.globalValidation.requireAuthentication": False,
+            "properties.globalValidation.unauthenticatedClientAction": "AllowAnonymous",
+            "properties.identityProviders.azureActiveDirectory.enabled": bool(client),
+            "properties.identityProviders.azureActiveDirectory.registration.clientId": client,
+            "properties.login.tokenStore.enabled": False,
+            "properties.httpSettings.requireHttps": True,
+        }
+        for path, value in wanted.items():
+            if value_at(found[0].body, path) != value:
+                yield f"{name}: {path} is {value_at(found[0].body, path)!r}, not {value!r}"
+        if client:
+            yield from _tokens(found[0], client)
+            audience = repo.deployed(name).outputs["RELEARN_API_AUDIENCE"]
+            if audience != f"api://{client}":
+                yield f"{name}: callers are told of the audience {audience!r}"
+
+
+def _tokens(settings: Resource, client: str) -> Iterator[str]:
+    directory = value_at(settings.body, "properties.identityProviders.azureActiveDirectory")
+    if set(directory["validation"]["allowedAudiences"]) != {client, f"api://{client}"}:
+        yield f"tokens for {directory['validation']['allowedAudiences']} are taken"
+    issuer = str(directory["registration"]["openIdIssuer"])
+    if not (issuer.startswith("https://login.microsoftonline.com/") and issuer.endswith("/v2.0")):
+        yield f"tokens of {issuer} are taken"
 
 
 def isolation_shuts_every_door(repo: Repo) -> Iterator[str]:
@@ -266,6 +302,7 @@ CHECKS: tuple[Callable[[Repo], Iterator[str]], ...] = (
     every_variant_deploys,
     a_webhook_into_isolation_is_refused,
     nothing_takes_keys,
+    the_api_takes_its_registrations_tokens,
     isolation_shuts_every_door,
     isolation_has_another_way_in,
     private_names_are_in_their_zones,

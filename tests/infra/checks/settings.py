@@ -13,6 +13,8 @@ SITE = "Microsoft.Web/sites"
 # secret, or beat the identity.
 FORBIDDEN = {
     "AzureWebJobsDashboard", "AzureWebJobsStorage", "APPINSIGHTS_INSTRUMENTATIONKEY", "ENABLE_ORYX_BUILD",
+    # The platform's word that it authenticates: set by hand, it would have the app believe anybody.
+    "WEBSITE_AUTH_ENABLED",
     "FUNCTIONS_EXTENSION_VERSION", "FUNCTIONS_MAX_HTTP_CONCURRENCY", "FUNCTIONS_WORKER_PROCESS_COUNT",
     "FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_WORKER_RUNTIME_VERSION", "RelearnStorage", "SCM_DO_BUILD_DURING_DEPLOYMENT",
     "TZ", "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING", "WEBSITE_CONTENTOVERVNET", "WEBSITE_CONTENTSHARE",

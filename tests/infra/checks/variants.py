@@ -15,6 +15,7 @@ LAKE_TOPIC = f"{DATA}/Microsoft.EventGrid/systemTopics/company-lake"
 WORKSPACE = f"{LEARNING}/Microsoft.MachineLearningServices/workspaces/company-learning"
 WORKSPACE_TOPIC = f"{LEARNING}/Microsoft.EventGrid/systemTopics/company-learning"
 REGISTRY = f"{LEARNING}/Microsoft.ContainerRegistry/registries/companyimages"
+API_CLIENT = "22222222-2222-2222-2222-222222222222"
 OWN = {"environmentName": "dev", "location": "westeurope", "principalId": USER}
 
 
@@ -84,6 +85,6 @@ VARIANTS = {
     "tokens": variant(endpointAuthMode="AMLToken", createEndpoints=True),
     "others": variant(
         lowPriorityCompute=True, computeSize="Standard_E4s_v3", maximumInstances=40, pythonVersion="3.11",
-        alertEmail="team@example.org", diabetesEndpoint="own-endpoint",
+        alertEmail="team@example.org", diabetesEndpoint="own-endpoint", apiClientId=API_CLIENT,
     ),
 }  # fmt: skip
