@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Final, NoReturn, TypeVar
 
 from azure.core.exceptions import AzureError, HttpResponseError
@@ -13,6 +14,7 @@ from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 T = TypeVar("T")
 UNREADABLE: Final = (ValueError, TypeError, AttributeError, KeyError)
 """What is raised for a body that is no JSON, or JSON of another shape: the SDK's models read it lazily."""
+_LONGEST_ADVISED: Final = timedelta(days=1)
 _PATIENCE: Final = frozenset({408, 429})
 
 
@@ -90,6 +92,14 @@ def told(error: HttpResponseError) -> str:
 
 
 def _retry_after(error: HttpResponseError) -> timedelta | None:
+    """How long to wait, in seconds or until a time by the clock of whoever says so."""
     headers: Mapping[str, str] = getattr(error.response, "headers", {})
-    seconds = headers.get("Retry-After", "")
-    return timedelta(seconds=int(seconds)) if seconds.isdecimal() else None
+    advised = headers.get("Retry-After", "")
+    try:
+        if advised.isdecimal():
+            return min(timedelta(seconds=int(advised)), _LONGEST_ADVISED)
+        return min(parsedate_to_datetime(advised) - parsedate_to_datetime(headers.get("Date", "")), _LONGEST_ADVISED)
+    except OverflowError:
+        return _LONGEST_ADVISED
+    except (TypeError, ValueError):
+        return None

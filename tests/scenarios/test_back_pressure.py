@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -70,6 +72,20 @@ def test_a_throttling_factory_is_called_once_until_its_time_is_over(
     times = until_settled(stage)
     assert timedelta(seconds=seconds) <= times[0] - before < timedelta(seconds=seconds * 1.2)
     all_went_well(stage)
+
+
+@COPIES
+@pytest.mark.parametrize("advised", ["in a minute", "for years", "soon"])
+def test_advice_of_any_kind_is_understood(stage: Stage, advised: str, copies: int) -> None:
+    said = {"in a minute": formatdate(time.time() + 60, usegmt=True), "for years": "9" * 20, "soon": "soon"}[advised]
+    fault(stage, Status(429, headers={"Retry-After": said}), times=1)
+    before = stage.clock.now()
+    event = stage.land("in/b1/a.csv")
+    for _ in range(copies):
+        stage.deliver(event)
+    [due] = [each for each in stage.due.due(before + timedelta(days=3)) if each.key.startswith("lane:")]
+    plain = {"in a minute": 60, "for years": 24 * 3600, "soon": 30}[advised]
+    assert timedelta(seconds=plain - 5) <= due.at - before < timedelta(seconds=plain * 1.2 + 5)
 
 
 @COPIES
