@@ -189,6 +189,12 @@ def test_a_rules_limit_holds_for_jobs(copies: int) -> None:
     world = training(ONE_AT_A_TIME)
     world.deliver(*[landed("in/b1/a.csv"), landed("in/b2/a.csv")] * copies)
     assert (sorted(world.states()), len(started(world))) == (["pending", "running"], 1)
+    world.workspace.end_jobs()
+    world.look_when_due()
+    ended = world.clock.now()
+    while len(started(world)) == 1:
+        assert world.look_when_due()
+    assert world.clock.now() - ended < timedelta(seconds=2), "whoever waits is woken"
     for _ in range(100):
         assert len(world.workspace.running_jobs) <= 1
         world.workspace.end_jobs()
@@ -265,6 +271,37 @@ def test_while_it_is_unclear_a_busy_workspace_does_not_make_it_pending() -> None
     assert any(world.permits.held.values())
     settle_ending(world)
     assert (world.states(), len(started(world))) == (["succeeded"], 1)
+
+
+def test_a_busy_answer_to_a_second_start_does_not_make_it_pending() -> None:
+    """The first one may have had its effect, whatever the second is told."""
+    world = training(ONE_AT_A_TIME)
+    world.workspace.job_lag = 3 * MINUTE
+    world.workspace.after["start job"] = raising(InDoubt("reset"))
+    world.deliver(landed("in/b1/a.csv"))
+    world.workspace.hooks["start job"] = raising(TargetBusy("429", retry_after=MINUTE))
+    while world.workspace.writes == [f"start {job_name(only(world))}"] and world.look_when_due():
+        assert world.states() != ["pending"]
+        assert any(world.permits.held.values())
+    settle_ending(world)
+    assert (world.states(), only(world).attempt, len(started(world))) == (["succeeded"], 1, 1)
+
+
+def test_a_start_without_a_clear_answer_keeps_the_others_from_starting() -> None:
+    world = training()
+    sent: list[None] = []
+    world.workspace.hooks["start job"] = raising(InDoubt("500"))
+    world.deliver(landed("in/b1/a.csv"))
+    world.workspace.hooks["start job"] = lambda: sent.append(None)
+    world.deliver(landed("in/b2/a.csv"))
+    assert (sorted(world.states()), sent) == (["pending", "starting"], [])
+    assert world.permits.read("workspace").failures == 1
+    for _ in range(100):
+        world.workspace.end_jobs()
+        if not world.look_when_due():
+            break
+    assert (world.states(), len(sent)) == (["succeeded"] * 2, 2)
+    assert world.permits.read("workspace").failures == 0, "it is well again"
 
 
 def test_a_job_of_our_name_that_is_not_ours_is_left_alone() -> None:
