@@ -64,6 +64,7 @@ class Notices:
         step, granted = self._preparing.admit(step, action_of(step.reaction))
         if granted is None:
             return step
+        granted.check(self._clock.now())
         return self._steps.end(step, State.SUCCEEDED, f"told: {action_of(step.reaction).text}")
 
 

@@ -1,4 +1,4 @@
-"""What a rule's templates name and only the start can tell: the models that are live by then, the batch's manifest."""
+"""What only the start can tell: whether the data are fit, the models that are live by then, the batch's manifest."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shared.ports import Clock, Lanes, Manifests, Workspace
 from shared.reactions import RenderedAction, State
 from shared.starts import Granted
 from shared.steps import HeldSteps, Step, advised_wait
+from shared.vetting import Vetting
 
 NOT_LIVE_WAIT: Final = timedelta(minutes=1)
 """How often an endpoint is asked again that has no live model yet."""
@@ -23,8 +24,17 @@ class Preparing:
     """Completes what a reaction is started with, and has its start admitted."""
 
     def __init__(
-        self, *, lanes: Lanes, manifests: Manifests, workspace: Workspace, clock: Clock, steps: HeldSteps
+        self,
+        *,
+        lanes: Lanes,
+        manifests: Manifests,
+        workspace: Workspace,
+        clock: Clock,
+        steps: HeldSteps,
+        vetting: Vetting | None = None,
     ) -> None:
+        """`vetting`: where a rule may require something of its data."""
+        self._vetting = vetting
         self._lanes = lanes
         self._manifests = manifests
         self._workspace = workspace
@@ -32,10 +42,13 @@ class Preparing:
         self._steps = steps
 
     def admit(self, step: Step, action: RenderedAction) -> tuple[Step, Granted | None]:
-        """From pending: what is live is known, then all the start needs is held, then the manifest is there.
+        """From pending: the data are fit, what is live is known, all the start needs is held, the manifest is there.
 
-        None is granted where it has to wait, or has ended: then the step is saved as such.
+        None is granted where it has to wait, or has ended, or is to be begun anew: then the step is saved as such.
         """
+        vetted = self._vetting.vet(step) if self._vetting is not None else None
+        if vetted is not None:
+            return vetted, None
         live = self._live_models(step, action)
         if isinstance(live, Step):
             return live, None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Concatenate, Final, ParamSpec
+from typing import Final
 
 from shared import quality
 from shared.errors import StorageUnavailable
@@ -17,8 +16,6 @@ REPORT_WAIT: Final = timedelta(minutes=10)
 """So long a report that is not there may take. It is written before the breach is told, so it is seldom waited for."""
 REPORT_LOOK: Final = timedelta(minutes=1)
 
-_More = ParamSpec("_More")
-
 
 class Vetting:
     """Judges a pending reaction's data once, whatever its attempt: what was fit to begin is not judged again."""
@@ -28,25 +25,17 @@ class Vetting:
         self._clock = clock
         self._steps = steps
 
-    def before(self, begin: Callable[Concatenate[Step, _More], Step]) -> Callable[Concatenate[Step, _More], Step]:
-        """What begins a pending reaction, once its data are found fit; what is only observed is not judged."""
+    def vet(self, step: Step) -> Step | None:
+        """None where nothing is required, or no longer; else the step, saved as what was found.
 
-        def begin_if_fit(step: Step, /, *args: _More.args, **kwargs: _More.kwargs) -> Step:
-            reaction = step.reaction
-            if reaction.require is None or reaction.observe:
-                return begin(step, *args, **kwargs)
-            if reaction.waits(self._clock.now()):
-                return step
-            return self._vet(step, reaction.require)
-
-        return begin_if_fit
-
-    def _vet(self, step: Step, requirement: Requirement) -> Step:
-        """Pending without a requirement where the data are fit, refused where they are not, or waiting for the report.
+        Pending without a requirement where the data are fit, refused where they are not, or waiting for the report.
 
         Without a report that says enough nobody has judged the data, and somebody has to look into it: that is
         `failed`, not `refused`.
         """
+        requirement = step.reaction.require
+        if requirement is None:
+            return None
         try:
             content = self._content(requirement)
         except StorageUnavailable as error:

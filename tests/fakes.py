@@ -795,6 +795,7 @@ class FakeWorkspace:
         self.job_lag = timedelta(0)
         """How long it takes until a job that was started can be seen."""
         self.cancelled: list[str] = []
+        self.cancels_at_once = True
 
     def register(self, name: str, version: str, created: datetime | None = None, **properties: str) -> ModelVersion:
         ref = ModelRef(name=name, version=version)
@@ -935,7 +936,7 @@ class FakeWorkspace:
         if name not in self.jobs:
             raise TargetRefused(f"404 job {name} was not found", status=404)
         self.cancelled.append(name)
-        self.end_job(name, RunStatus.CANCELLED)
+        self.end_job(name, RunStatus.CANCELLED if self.cancels_at_once else RunStatus.CANCELING)
 
     def end_job(self, name: str, status: RunStatus = RunStatus.SUCCEEDED) -> None:
         if not self.jobs[name].status.final:

@@ -30,15 +30,21 @@ class WorkspaceJobs:
         steps: Steps,
     ) -> None:
         saving = JobSteps(starts=starts, clock=clock, steps=steps)
-        preparing = Preparing(lanes=lanes, manifests=manifests, workspace=workspace, clock=clock, steps=saving)
+        preparing = Preparing(
+            lanes=lanes,
+            manifests=manifests,
+            workspace=workspace,
+            clock=clock,
+            steps=saving,
+            vetting=Vetting(lake=lake, clock=clock, steps=saving),
+        )
         starting = Starting(workspace=workspace, clock=clock, steps=saving, preparing=preparing)
-        vetting = Vetting(lake=lake, clock=clock, steps=saving)
         watching = Watching(workspace=workspace, clock=clock, steps=saving)
         self._clock = clock
         self._steps = saving
         self._watch = watching.watch
         self._handlers: Mapping[State, Callable[[Step], Step]] = {
-            State.PENDING: vetting.before(starting.begin),
+            State.PENDING: starting.begin,
             State.STARTING: starting.resolve,
             State.RUNNING: watching.watch,
         }

@@ -32,8 +32,8 @@ def action_of(reaction: Reaction) -> JobAction:
 def job_name(reaction: Reaction) -> str:
     """A name that no other attempt ever has.
 
-    A reaction's id may come again when its lane has long been forgotten, so the time is in it, too. AML takes up to 255
-    letters, digits, hyphens and underscores, and tells upper from lower case.
+    A ledger that is made anew gives the same ids again, so the time is in it, too. AML takes up to 255 letters, digits,
+    hyphens and underscores, and tells upper from lower case.
     """
     created = reaction.created.astimezone(UTC)
     return f"relearn-{reaction.id}-{reaction.attempt}-{created:%Y%m%d%H%M%S}"

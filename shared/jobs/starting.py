@@ -53,6 +53,7 @@ class Starting:
         if component is None or (objection := _objection(action, component)) is not None:
             return self._steps.end(step, State.FAILED, _unknown(action) if component is None else str(objection))
         now = self._clock.now()
+        granted.check(now)
         intent = Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes))
         starting = reaction.moved_to(
             State.STARTING,

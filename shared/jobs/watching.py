@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
 from shared.following import follow_interval
@@ -40,7 +40,8 @@ class Watching:
             why = f"job {name} is no longer there"
             return self._steps.try_again(_with_job(step, name, None), why)
         if reaction.cancel is not None or overdue:
-            return self._cut_short(step, name)
+            make_way = reaction.gives_way and not overdue
+            return self._make_way(step, name, job) if make_way else self._cut_short(step, name)
         wait = follow_interval(now - _since(reaction))
         return self._steps.later(step, min(wait, _since(reaction) + reaction.action.timeout - now))
 
@@ -48,8 +49,19 @@ class Watching:
         if job.status is RunStatus.SUCCEEDED:
             return self._steps.end(step, State.SUCCEEDED, f"job {job.name} completed")
         if job.status is RunStatus.CANCELLED:
+            if step.reaction.cancel is not None:
+                return self._steps.cancelled(step, f"job {job.name} is cancelled")
             return self._steps.end(step, State.CANCELLED, f"job {job.name} was cancelled in the workspace")
         return self._steps.try_again(step, f"job {job.name} failed: its logs in the workspace say why")
+
+    def _make_way(self, step: Step, name: str, job: WorkspaceJob | None) -> Step:
+        """Others take its place when it has really ended: else two would run side by side."""
+        if job is None or job.status is not RunStatus.CANCELING:
+            try:
+                self._workspace.cancel_job(name)
+            except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+                return self._steps.later(step, advised_wait(error, step.reaction))
+        return self._steps.later(step, follow_interval(timedelta(0)))
 
     def _cut_short(self, step: Step, name: str) -> Step:
         """Its time is over, or somebody wants its end: the job is ended outside, too."""

@@ -37,15 +37,21 @@ class PipelineRuns:
         """`follow` makes sure that a look at the factory is due, before every start; `look_soon`, one at a lane."""
         self._clock = clock
         saving = self._steps = RunSteps(starts=starts, factory=factory, clock=clock, steps=steps)
-        preparing = Preparing(lanes=lanes, manifests=manifests, workspace=workspace, clock=clock, steps=saving)
+        preparing = Preparing(
+            lanes=lanes,
+            manifests=manifests,
+            workspace=workspace,
+            clock=clock,
+            steps=saving,
+            vetting=Vetting(lake=lake, clock=clock, steps=saving),
+        )
         starting = Starting(factory=factory, clock=clock, steps=saving, preparing=preparing, follow=follow)
-        vetting = Vetting(lake=lake, clock=clock, steps=saving)
         watching = Watching(factory=factory, clock=clock, steps=saving)
         self.resource = saving.resource
         self.release = saving.release_all
         self.duplicates = Duplicates(lanes=lanes, factory=factory, clock=clock, steps=saving, look_soon=look_soon)
         self._handlers: Mapping[State, Callable[[Step, Observed], Step]] = {
-            State.PENDING: vetting.before(starting.begin),
+            State.PENDING: starting.begin,
             State.STARTING: starting.resolve,
             State.RUNNING: watching.watch,
         }

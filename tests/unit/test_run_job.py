@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ from shared.errors import InDoubt, RelearnError, TargetBusy, TargetRefused, Targ
 from shared.jobs.saving import job_name
 from shared.ports import Component, NewJob, RunStatus
 from shared.reactions import Reaction
-from tests.fakes import T0, landed
+from tests.fakes import T0, breached, landed
 from tests.unit.test_start_or_adopt import die_at
 from tests.world import Died, World
 
@@ -491,6 +492,65 @@ def test_a_start_that_is_unclear_is_settled_before_it_is_cancelled() -> None:
     world.settle()
     assert world.states() == ["cancelled"]
     assert world.workspace.cancelled == [only(world).run_id]
+
+
+# --- giving way -------------------------------------------------------------------------------------------------------
+
+REPLACED = RULES.replace("with: {", 'with: {files: "{manifest}", ') + "    limits: {while-running: replace}\n"
+
+
+@pytest.mark.parametrize("copies", [1, 2], ids=["once", "delivered_twice"])
+def test_a_job_gives_way_and_the_next_one_starts_when_it_has_really_ended(copies: int) -> None:
+    world = training(REPLACED)
+    world.workspace.cancels_at_once = False
+    world.deliver(landed("in/b1/old.csv"))
+    [first] = world.workspace.jobs
+    world.deliver(*[landed("in/b1/new.csv")] * copies)
+    for _ in range(5):
+        world.look_when_due()
+    assert (world.states(), world.workspace.cancelled) == (["running"], [first]), "asked for once, and not ended yet"
+    world.workspace.end_jobs(RunStatus.CANCELLED)
+    settle_ending(world)
+    old, new = world.reactions()
+    assert (str(old.state), str(new.state), new.replaces) == ("superseded", "succeeded", old.seq)
+    assert old.reason == f"replaced: 1 event; job {first} is cancelled"
+    assert [e.pending.event.path for e in world.manifests.written[new.id]] == ["in/b1/old.csv", "in/b1/new.csv"]  # type: ignore[union-attr]
+    assert len(started(world)) == 2
+
+
+def test_one_that_ends_well_while_it_gives_way_has_succeeded() -> None:
+    world = training(REPLACED)
+    world.workspace.cancels_at_once = False
+    world.deliver(landed("in/b1/old.csv"), landed("in/b1/new.csv"))
+    world.workspace.end_jobs()
+    settle_ending(world)
+    assert [(str(r.state), r.replaces) for r in world.reactions()] == [("succeeded", None)] * 2
+
+
+def test_what_cannot_be_cancelled_gives_way_at_its_timeout() -> None:
+    world = training(REPLACED + "    timeout: 10m\n")
+    world.workspace.hooks["cancel job"] = raising(TargetRefused("403", status=403), times=1000)
+    world.deliver(landed("in/b1/old.csv"), landed("in/b1/new.csv"))
+    while len(started(world)) == 1:
+        assert world.look_when_due()
+    assert world.clock.now() - T0 >= 10 * MINUTE
+    assert world.states() == ["superseded", "running"]
+
+
+# --- judged -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "state"), [(500, "running"), (499, "refused")])
+def test_the_data_of_a_job_are_judged_as_those_of_a_pipeline(rows: int, state: str) -> None:
+    world = training(
+        RULES.replace('file-landed: {path: "lake/in/{batch}/*.csv"}', 'drift-detected: {monitor: "m-{batch}"}')
+        + '    require: {report: "lake/monitoring/{monitor}/report.json", min-rows: 500}\n'
+    )
+    content = json.dumps({"rows": rows, "missing_share": 0}).encode()
+    world.lake.contents["acc", "lake", "monitoring/m-b1/report.json"] = content
+    world.deliver(breached("m-b1", "run-1"))
+    assert world.states() == [state]
+    assert len(started(world)) == (state == "running")
 
 
 # --- told -------------------------------------------------------------------------------------------------------------
