@@ -100,7 +100,6 @@ class World:
             clock=self.clock,
             retention=self.retention,
         )
-        self.upkeep.add("retention", self.forgetting)
         self.engine = Engine(
             rules=loaded,
             lanes=self.lanes,
