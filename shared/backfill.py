@@ -17,7 +17,8 @@ from shared.errors import NotPossible, NotThere
 from shared.events import FileLanded, event_key
 from shared.intake import Intake
 from shared.lanes import lane_id
-from shared.ports import Clock, Lake, LakeFile, Lanes
+from shared.memory import Remembered
+from shared.ports import Lake, LakeFile, Lanes
 from shared.rules import FileLandedTrigger, Rule, Rules
 
 logger = logging.getLogger(__name__)
@@ -52,14 +53,13 @@ class BackfillPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """Lists the lake for one rule. `retention`: for how long events are known."""
+    """Lists the lake for one rule."""
 
     rules: Rules
     lake: Lake
     lanes: Lanes
     intake: Intake
-    clock: Clock
-    retention: timedelta
+    remembered: Remembered
 
     def page(self, rule: str, since: datetime, continuation: str | None = None) -> BackfillPage:
         """Takes in one page of the files that landed at or after a time. Asked twice is asked once.
@@ -81,7 +81,8 @@ class Backfill:
         )
         landed = [_landed(accounts[number], trigger.path.container, file) for file in found.files if file.size > 0]
         ours = [event for event in landed if event.time >= since and trigger.captures(event) is not None]
-        young = [event for event in ours if event.time >= self.clock.now() - self.retention]
+        known_since = self.remembered.known_since()
+        young = [event for event in ours if event.time >= known_since]
         new = sum(self._take_in(wanted, event) for event in self._unknown(wanted, young))
         page = BackfillPage(
             listed=len(found.files),

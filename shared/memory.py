@@ -54,6 +54,11 @@ class Remembered:
         asks = any(event.event.time < event.accepted - LEAST_RETENTION for event in pending)
         return Memory(retention=self._retention, forgotten=self._archive.removal().cutoff if asks else None)
 
+    def known_since(self) -> datetime:
+        """Since when it is known of every event whether it has come."""
+        kept_since = self._clock.now() - self._retention
+        return max(kept_since, self._archive.removal().cutoff or kept_since)
+
     def numbers(self) -> int:
         """The number after which a new lane's reactions begin."""
         now = self._clock.now()

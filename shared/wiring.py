@@ -126,6 +126,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         archive=archive, manifests=manifests, recent=recent, rules=rules, clock=clock, retention=settings.retention
     )
     upkeep.add("retention", retention)
+    remembered = Remembered(archive=archive, clock=clock, retention=settings.retention)
     engine = Engine(
         rules=rules,
         lanes=lanes,
@@ -140,7 +141,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         scheduler=scheduler,
         upkeep=upkeep,
         controls=controls,
-        remembered=Remembered(archive=archive, clock=clock, retention=settings.retention),
+        remembered=remembered,
     )
     lake = LakeFiles(settings.lake_accounts, credential)
     inline = InlineLooks(engine.look_at_lane)
@@ -188,9 +189,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
         controls=controls,
         poisoned=PoisonedDeliveries(messages=poisoned_events, receive=intake.receive_queued, clock=clock),
         dead_letters=letters,
-        backfill=Backfill(
-            rules=rules, lake=lake, lanes=lanes, intake=intake, clock=clock, retention=settings.retention
-        ),
+        backfill=Backfill(rules=rules, lake=lake, lanes=lanes, intake=intake, remembered=remembered),
         queries=queries,
         undelivered=Undelivered(letters=letters, intake=intake),
         explaining=Explaining(

@@ -8,6 +8,8 @@ import pytest
 
 from shared.backfill import PAGE, Backfill, BackfillPage
 from shared.errors import NotPossible, NotThere, StorageUnavailable
+from shared.memory import Remembered
+from shared.ports import Removal
 from shared.rules.patterns import PathPattern
 from tests.fakes import T0, FakeLake, landed
 from tests.world import World
@@ -48,8 +50,7 @@ class Desk(World):
             lake=self.lake,
             lanes=self.lanes,
             intake=self.intake,
-            clock=self.clock,
-            retention=30 * DAY,
+            remembered=Remembered(archive=self.archive, clock=self.clock),
         )
 
     def page(self, continuation: str | None = None) -> BackfillPage:
@@ -131,6 +132,16 @@ def test_what_is_older_than_events_are_kept_is_left_out_and_counted() -> None:
     at.clock.advance(30 * DAY)
     at.lake.put("in/b1/old.csv", modified=T0)
     at.lake.put("in/b1/young.csv", modified=T0 + 2 * DAY)
+    [page] = at.whole()
+    assert counts(page) == (2, 2, 1, 0, 1)
+
+
+def test_what_was_removed_while_less_was_kept_is_left_out_as_well() -> None:
+    at = desk()
+    at.clock.advance(20 * DAY)
+    at.archive.save(Removal(cutoff=T0 + 13 * DAY))
+    at.lake.put("in/b1/old.csv", modified=T0 + 12 * DAY)
+    at.lake.put("in/b1/young.csv", modified=T0 + 14 * DAY)
     [page] = at.whole()
     assert counts(page) == (2, 2, 1, 0, 1)
 
