@@ -198,14 +198,20 @@ class WorkspaceClient:
             yield page["value"]
 
     def _children(self, run_id: str) -> Iterator[Json]:
-        """The runs of a job's steps. Only the run history tells them, at an address of its own."""
+        """The runs of a job's steps, none where the job is gone. Only the run history tells them, at an own address."""
         url = f"{self._history()}/history/v1.0{self._path}/runs/{segment(run_id)}/children"
-        page = self._json(HttpRequest("GET", url))
-        yield from page["value"]
-        while page.get("continuationToken"):
-            query = urlencode({"$continuationtoken": page["continuationToken"]}, safe="$")
-            page = self._json(HttpRequest("GET", f"{url}?{query}"))
+        query: dict[str, str] = {}
+        while True:
+            try:
+                page = self._json(HttpRequest("GET", f"{url}?{urlencode(query, safe='$')}".rstrip("?")))
+            except HttpResponseError as error:
+                if error.status_code == 404:
+                    return
+                raise
             yield from page["value"]
+            if not page.get("continuationToken"):
+                return
+            query = {"$continuationtoken": page["continuationToken"]}
 
     def _history(self) -> str:
         """Where the workspace's data plane is, by its own word: the one other address that gets our token."""

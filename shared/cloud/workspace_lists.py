@@ -8,7 +8,7 @@ the run history for the steps of monitor runs, which carry another tag of the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -85,7 +85,7 @@ def _run_of_history(run: Json, experiment: str) -> BreachedRun:
     return BreachedRun(
         id=str(run["runId"]),
         experiment=experiment,
-        ended=datetime.fromisoformat(str(run.get("endTimeUtc") or run["createdUtc"])),
+        ended=_time(run.get("endTimeUtc") or run["createdUtc"]),
         text=texts(run.get("tags")).get(BREACH_TAG, ""),
         properties=texts(run.get("properties")),
     )
@@ -105,7 +105,13 @@ def model_version(ref: ModelRef, workspace: str, found: Json) -> ModelVersion:
 
 
 def _created(found: Json) -> datetime:
-    return datetime.fromisoformat(str(found["systemData"]["createdAt"]))
+    return _time(found["systemData"]["createdAt"])
+
+
+def _time(text: object) -> datetime:
+    """The run history's names say that its times are in UTC, whether or not the times do."""
+    time = datetime.fromisoformat(str(text))
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def texts(found: Json | None) -> dict[str, str]:

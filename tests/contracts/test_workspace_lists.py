@@ -142,6 +142,24 @@ def test_a_run_history_that_fails_hides_no_breach(real: Real) -> None:
         real.workspace.breached_runs(T0)
 
 
+def test_a_job_that_is_gone_from_the_run_history_hides_no_other(real: Real) -> None:
+    gone, there = monitored(real, BAD)[1], monitored(real, BAD)[1]
+    real.local.faults.add(action=Status(404), path=f"*/runs/{gone.id}/children", times=None)
+    assert [found.id for found in real.workspace.breached_runs(T0)] == [there.evaluate_run]
+
+
+def test_steps_on_every_page_of_the_run_history_are_read(real: Real) -> None:
+    _, run = monitored(real, BAD)
+    step = {"runId": "other", "createdUtc": "2026-11-22T08:00:00.1234567", "tags": {}, "properties": {}}
+    first = Status(200, body={"value": [step], "continuationToken": "a b"})
+    real.local.faults.add(action=first, path="*/children")
+    assert [found.id for found in real.workspace.breached_runs(T0)] == [run.evaluate_run]
+    breached = {**step, "tags": {"azureml_modelmonitor_threshold_breached": "signal 'a' has failed"}}
+    real.local.faults.add(action=Status(200, body={"value": [breached]}), path="*/children")
+    [found] = real.workspace.breached_runs(T0)
+    assert (found.id, found.ended) == ("other", T0 + timedelta(microseconds=123456))
+
+
 def test_breaches_on_every_page_are_listed_and_old_pages_are_not_read(real: Real) -> None:
     real.local.job_lists.page = 2
     runs = [monitored(real, BAD)[1] for _ in range(5)]
