@@ -240,7 +240,7 @@ def test_a_parameter_may_not_use_what_only_a_file_has() -> None:
     assert rules_of(BY).rules
     [(line, message)] = problems_of(NIGHTLY.replace('batch: "{last}"', 'batch: "{batch}"'))
     assert line == 6
-    assert "{batch} may differ between the events of one batch; add it to collect.by" in message
+    assert "{batch} may differ between the files that are expected; add it to collect.by" in message
 
 
 @given(
