@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import json
 import os
 import re
@@ -15,11 +17,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from relearn import arguments
 from shared import settings as product_settings
 from shared.cloud.online_deployments import REQUEST_TIMEOUT_MS
 from shared.rules import DeployModel, RunPipeline
 from shared.wiring import configuration, load_rules
-from tests.callers import functions
+from tests.callers import HttpFunction, functions, http_functions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -194,3 +197,24 @@ def test_decision_records_are_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text()
     assert all(f"({file.name})" in index for file in folder.glob("0*.md"))
+
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_operations_names_every_route_and_its_role() -> None:
+    rows = re.findall(r"^\| `(\w+) /api/(\S+)` \| (\w+) \|", OPERATIONS, re.M)
+    found = {(each.method, each.route, _role(each)) for each in http_functions()}
+    assert set(rows) == found
+
+
+def _role(function: HttpFunction) -> str:
+    asks = re.search(r"Role\.(\w+)", inspect.getsource(function.call))
+    return asks[1].capitalize() if asks is not None else "none"
+
+
+def test_the_page_on_operations_names_every_command() -> None:
+    table = OPERATIONS.partition("| command |")[2].partition("\n\n")[0]
+    told = set(re.findall(r"`([a-z-]+)", "\n".join(row.split("|")[1] for row in table.splitlines() if "|" in row[1:])))
+    [commands] = [each for each in arguments.parser()._actions if isinstance(each, argparse._SubParsersAction)]
+    assert told == set(commands.choices)
