@@ -8,8 +8,9 @@ from typing import Final
 from shared import events, queries
 from shared.decisions import decide
 from shared.events import DriftDetected, Event, FileLanded, FileOverdue, ModelRegistered, Refused
-from shared.lanes import Lane, PendingEvent, Replace, Skip, TakenEvent, Wait, lane_id
+from shared.lanes import Decision, Expect, Lane, PendingEvent, Replace, Skip, Start, TakenEvent, Wait, lane_id
 from shared.lineage import Json
+from shared.memory import Remembered
 from shared.ports import Clock, Controls, FileProperties, Lake, Lanes, Workspace
 from shared.reactions import Reaction, State, reaction_id
 from shared.rollouts.standing import standing_of
@@ -23,6 +24,12 @@ from shared.rules import (
     Rules,
 )
 
+_WOULD: Final[Mapping[type[Decision], str]] = {
+    Start: "start",
+    Skip: "skip it",
+    Replace: "replace what runs",
+    Expect: "note that a file is expected",
+}
 _NEVER_CAME: Final = "no rule was given it: it never came in, or longer ago than identities are kept"
 
 
@@ -38,6 +45,7 @@ class Explaining:
         accounts: frozenset[str],
         workspace_id: str | None,
         clock: Clock,
+        remembered: Remembered,
     ) -> None:
         self._rules = rules
         self._lanes = lanes
@@ -47,6 +55,7 @@ class Explaining:
         self._accounts = accounts
         self._workspace_id = workspace_id
         self._clock = clock
+        self._remembered = remembered
 
     @property
     def accounts(self) -> list[str]:
@@ -139,11 +148,12 @@ class Explaining:
             return {"waits": held, "until": None}
         running = self._running(read)
         standing = standing_of(self._workspace, rule, read, running)
-        decision = decide(rule, read, self._rules.revision, self._clock.now(), standing)
+        memory = self._remembered.of(read.pending)
+        decision = decide(rule, read, self._rules.revision, self._clock.now(), standing, memory=memory)
         if isinstance(decision, Wait):
             return {"waits": decision.reason, "until": queries.text(decision.until), **_of_lane(read, running)}
-        would = "skip it" if isinstance(decision, Skip) else "replace" if isinstance(decision, Replace) else "start"
-        return {"waits": f"for the next look, which would {would}: {decision.reason}", **_of_lane(read, running)}
+        waits = f"for the next look, which would {_WOULD[type(decision)]}: {decision.reason}"
+        return {"waits": waits, **_of_lane(read, running)}
 
     def _running(self, lane: Lane) -> Reaction | None:
         if lane.head is None or lane.head.running is None:

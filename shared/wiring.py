@@ -201,6 +201,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
             accounts=frozenset(settings.lake_accounts),
             workspace_id=settings.workspace.resource_id,
             clock=clock,
+            remembered=remembered,
         ),
         acts=Acts(recent=recent, clock=clock),
         cancelling=Cancelling(lanes=lanes, scheduler=scheduler, clock=clock),
