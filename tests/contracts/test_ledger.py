@@ -24,7 +24,7 @@ from shared.events import FileOverdue, Reason, Refused, event_key
 from shared.lanes import Claim, Expected, Head, PendingEvent, SkipReason, TakenEvent, lane_id
 from shared.models import ModelRef
 from shared.notifications import Kind, Notification
-from shared.ports import LaneChange, Permit, Waiter
+from shared.ports import Act, LaneChange, Permit, Waiter
 from shared.reactions import (
     DeployAction,
     HistoryEntry,
@@ -658,6 +658,25 @@ def test_resources_of_the_release_before_are_read_and_go_on(cloud: Any, app_acco
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_people_had_done_is_kept_by_day_beside_the_reactions(ledger: Ledger) -> None:
+    def act(key: str, at: Any) -> Act:
+        return Act(
+            key=key, at=at, by="ada@example.com", what="cancel x", reason="it \N{SNOWMAN} was wrong", answer='{"a": 1}'
+        )
+
+    first, second = act("a" * 32, T0), act("b" * 32, T0 + timedelta(minutes=1))
+    yesterday = act("c" * 32, T0 - timedelta(days=1))
+    for each in (first, second, yesterday, second):
+        ledger.recent.keep_act(each)
+    ledger.recent.put(reaction(1, created=T0))
+    assert ledger.recent.acts(T0) == [second, first]
+    assert ledger.recent.acts(T0 - timedelta(days=1)) == [yesterday]
+    assert ledger.recent.acts(T0 + timedelta(days=1)) == []
+    assert ledger.recent.act("a" * 32, T0) == first
+    assert ledger.recent.act("a" * 32, T0 - timedelta(days=1)) is None
+    assert [listed for listed, _ in ledger.recent.reactions(T0)] == [reaction(1, created=T0).id]
 
 
 def test_reactions_are_listed_by_day_newest_first(ledger: Ledger) -> None:
