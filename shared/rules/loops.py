@@ -16,8 +16,8 @@ from shared.rules.patterns import Exclusion, PathPattern, Template
 from shared.rules.pieces import Pieces, pattern_pieces, template_pieces
 from shared.rules.values import FileLandedTrigger, Rule
 
-_MOST_STATES: Final = 20_000
-"""Of the search for a path. Beyond it nothing is said when the rules are read; the start asks again."""
+_MOST_STATES: Final = 2_000
+"""Of the search for a path, half a second. Real rules take fewer than a hundred; of others the start is asked again."""
 
 
 class _Wild(Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.rules.reference.examples import DEPLOYMENT, DRIFT, FILES, JOB, MODELS, NOTIFY, OVERDUE, Key, Lines
-from shared.rules.reference.loading import answers
+from shared.rules.reference.loading import answers, load
 
 BY = 'collect: {by: "{batch}"}'
 
@@ -111,3 +111,11 @@ def test_an_endpoint_that_two_rules_deploy_to_is_waited_for_by_priority() -> Non
 def test_a_misspelled_resource_is_told_once() -> None:
     found = answered("limits: {resources: [spark-pol]}", top="resources: {spark-pool: 1}")
     assert [answer.partition(";")[2] for answer in found] == [" did you mean spark-pool?"]
+
+
+def test_inputs_of_a_job_are_texts_as_they_are_written() -> None:
+    rule = load(
+        Key(example="with: {rate: 0.10, on: true, n: 1e3}", base=JOB).file("with: {rate: 0.10, on: true, n: 1e3}")
+    )
+    inputs = rule.rules["score"].action.with_
+    assert {name: text.text for name, text in inputs.items()} == {"rate": "0.10", "on": "true", "n": "1e3"}

@@ -386,10 +386,25 @@ _KEYS = [
     *("drift-detected", "monitor", "signals", "times", "within", "model-registered", "model", "tags", "deploy-model"),
     *("endpoint", "gate", "metric", "better-than", "smoke-test", "serving", "code", "environment", "keep-previous"),
     *("run-pipeline", "with", "limits", "cooldown", "while-running", "retry", "attempts", "backoff", "timeout", "x"),
+    *("file-overdue", "expect", "until", "give-up-after", "run-job", "component", "notify", "writes", "mode"),
+    *("require", "report", "min-rows", "max-missing", "concurrency", "resources", "start-rate", "priority"),
+    *("during-cooldown", "factory", "signals", "times", "within"),
 ]
 _LEAVES = [
     *("", "5m", "1", "2", "live", "true", "~", '""', "[]", "{}", "[a, b]"),
     *("{batch}", '"{batch}"', "lake/{batch}/*.csv", "${A}"),
+    *(
+        "[lake/]",
+        "[lake/a/, 5, []]",
+        "replace",
+        "queue",
+        "skip",
+        "high",
+        "observe",
+        "every 1h",
+        "0 2 * * *",
+        "[{}, [a]]",
+    ),
 ]
 
 
@@ -397,3 +412,26 @@ _LEAVES = [
 def test_any_arrangement_of_keys_is_rules_or_refused(lines):
     problems = problems_or_none(HEAD + "".join(f"{'  ' * depth}{key}: {leaf}\n" for depth, key, leaf in lines))
     assert problems != ()
+
+
+_inner = st.recursive(
+    st.sampled_from(_LEAVES), lambda inner: st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4)
+)
+_mapping = st.dictionaries(st.sampled_from(_KEYS), _inner, max_size=4)
+
+
+def flow(value):
+    """A value as YAML's flow style has it."""
+    return (
+        f"{{{', '.join(f'{key}: {flow(item)}' for key, item in value.items())}}}" if isinstance(value, dict) else value
+    )
+
+
+@given(_mapping, _mapping, _mapping, _inner, _inner, _inner)
+def test_any_sections_are_rules_or_refused(event, collect, limits, resources, factory, does):
+    text = (
+        f"version: 1\nresources: {flow(resources)}\nfactory: {flow(factory)}\nreactions:\n  score:\n"
+        f"    when: {{file-landed: {flow({'path': 'lake/in/*', **event})}}}\n    collect: {flow(collect)}\n"
+        f"    limits: {flow(limits)}\n    run-pipeline: p\n    writes: {flow(does)}\n    with: {flow(does)}\n"
+    )
+    assert problems_or_none(text) != ()
