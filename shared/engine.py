@@ -269,10 +269,10 @@ class Engine:
         return Wait(until=self._clock.now() + STOPPED_LOOKS, reason=why)
 
     def _advance(self, step: Step, observed: Observed) -> Step:
-        if step.reaction.objection is not None and step.reaction.state is State.PENDING:
-            return self._steps.end(step, State.FAILED, step.reaction.objection)
         if step.reaction.observe:
             return self._observing.advance(step, observed)
+        if step.reaction.objection is not None and step.reaction.state is State.PENDING:
+            return self._steps.end(step, State.FAILED, step.reaction.objection)
         return self._movers[type(step.reaction.action)].advance(step, observed)
 
     def _start(

@@ -42,6 +42,8 @@ class Observing:
 
     def _would(self, reaction: Reaction) -> str:
         action = reaction.action
+        if reaction.objection is not None:
+            return f"would have failed: {reaction.objection}"
         if isinstance(action, DeployAction):
             return self._would_deploy(action)
         shown = _shown(action)

@@ -45,3 +45,14 @@ def test_others_of_the_rule_are_started(stage_with: Callable[..., Stage]) -> Non
     stage.deliver(stage.land("p1.csv"))
     stage.settle(stage.all_final)
     assert stage.states() == ["succeeded"]
+
+
+def test_where_it_is_only_observed_it_says_so(stage_with: Callable[..., Stage]) -> None:
+    stage = stage_with(rules=RULES.replace("version: 1", "version: 1\nmode: observe"))
+    stage.deliver(stage.land("lake.csv"))
+    stage.settle()
+    [reaction] = stage.reactions()
+    assert reaction["state"] == "observed"
+    assert reaction["reason"].startswith(
+        "observe: would have failed: loop guard: with.files: lake/scores.csv is a path"
+    )
