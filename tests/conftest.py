@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 _OURS = ("RELEARN", "AZURE_", "IDENTITY_", "MSI_", "AZURITE_")
 _DEMOS = {"demo", "trapped_demo", "told"}  # the fixtures of tests/end_to_end that show a demo
 _TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("relearn", deadline=None)
+settings.load_profile("relearn")
 
 
 def _misleading(name: str) -> bool:
