@@ -7,6 +7,7 @@ minutes by which Relearn pads its questions.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -87,12 +88,18 @@ class Stage:
         ours = self.cloud.app_settings(self.account.name, self.lake.name, self.factory_name)
         return {**ours, "WEBSITE_AUTH_ENABLED": "True", **self.extra_settings}
 
-    def restart(self, rules: str | None = None) -> None:
-        """A new process, as far as the product can tell: nothing is kept in memory."""
+    def restart(self, rules: str | None = None, *, modified: datetime | None = None) -> None:
+        """A new process, as far as the product can tell: nothing is kept in memory.
+
+        Args:
+            modified: when the rules file was changed; None: now.
+        """
         self.close()
         self.rules = rules or self.rules
         file = self.folder / "reactions.yaml"
         file.write_text(self.rules)
+        if modified is not None:
+            os.utime(file, (modified.timestamp(), modified.timestamp()))
         found, loaded = wiring.configuration(self.folder, {**self.settings, "RELEARN_RULES": str(file)})
         self.app = wiring.build(found, loaded, self.clock)
         wiring.use(self.app)

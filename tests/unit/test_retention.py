@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from shared import retention
 from shared.lanes import Claim, Expected, SkipReason, lane_id
 from shared.memory import LEAST_RETENTION
-from shared.ports import LaneChange, RowKind, RunStatus, Saved
+from shared.ports import LaneChange, OldRows, RowKind, RunStatus, Saved
 from shared.reactions import State, reaction_id
 from tests.fakes import T0, FakeLanes, landed
 from tests.world import RULES, World
@@ -288,7 +288,15 @@ def test_a_part_is_bounded_and_goes_on_where_it_ended(events: int) -> None:
         world.deliver(landed(f"in/b{n % 7}/{n:05}.csv", time=T0))
     finish(world)
     world.clock.advance(32 * DAY)
-    parts, before = [], len(kinds(world))
+    parts, before, looked = [], len(kinds(world)), Counter[int]()
+    page = world.archive.page
+
+    def counting(*asked: Any) -> OldRows:
+        found = page(*asked)
+        looked[len(parts)] += len(found.rows)
+        return found
+
+    world.archive.page = counting  # type: ignore[method-assign]
     while True:
         calls = world.storage.calls
         again = world.forgetting()
@@ -299,6 +307,7 @@ def test_a_part_is_bounded_and_goes_on_where_it_ended(events: int) -> None:
         world.clock.advance_to(again)
     assert before == 7, "the heads"
     assert max(removed for removed, _ in parts) <= retention.REMOVALS + retention.PAGE
+    assert max(looked.values()) <= 1000
     assert len(parts) >= events / (retention.REMOVALS + retention.PAGE)
     print(
         f"{events} events: {len(parts)} part(s), {sum(c for _, c in parts)} calls, at most {max(c for _, c in parts)}"

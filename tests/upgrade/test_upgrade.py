@@ -271,6 +271,32 @@ def test_with_a_changed_rule_what_has_begun_goes_on_and_what_waits_is_judged_ane
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "delivered_twice"])
+def test_a_worker_with_older_rules_decides_nothing_and_follows_what_runs(
+    load: Callable[[], Loaded], again: bool
+) -> None:
+    loaded = load()
+    older = _without(loaded.stage.rules, {"window", "cooling"})
+    loaded.stage.restart(older, modified=loaded.stage.clock.now() - timedelta(days=9))
+    if again:
+        deliver_again(loaded)
+    loaded.stage.factory.progress.set(Immediately())
+    for run in loaded.stage.running():
+        loaded.stage.factory.finish(run.id)
+    looks(loaded.stage, timedelta(minutes=5))
+    reached, found = outcome(loaded), rows(loaded.stage)
+    assert reached["running"] == reached["doubtful"] == reached["unheard"] == [("succeeded", 1)]
+    assert skipped(found) == {("skipping", "while-running"): 1}, "nothing is skipped as of a rule that is gone"
+    waiting = Counter(row["laneRule"] for row in left(found) if row["RowKey"].startswith("e!"))
+    assert {rule: waiting[rule] for rule in ("window", "cooling", "running", "parts", "retrain")} == {
+        "window": 3,
+        "cooling": 1,
+        "running": 1,
+        "parts": 1,
+        "retrain": 1,
+    }
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "delivered_twice"])
 def test_with_the_rules_gone_what_has_begun_ends_and_what_waits_is_skipped(
     load: Callable[[], Loaded], again: bool
 ) -> None:
