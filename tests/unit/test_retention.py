@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -251,6 +252,67 @@ def test_only_an_event_that_is_old_asks_what_was_removed(world: World) -> None:
     world.factory.end_all()
     finish(world)
     assert "read removal" in asked
+
+
+def in_between(world: World, call: str, happens: Callable[[], None]) -> None:
+    """Something happens once, after this call of the archive has been answered and before its answer is used."""
+    real, left = getattr(world.archive, call), [happens]
+
+    def answered(*asked: Any) -> Any:
+        answer = real(*asked)
+        if left:
+            left.pop()()
+        return answer
+
+    setattr(world.archive, call, answered)
+
+
+@pytest.mark.parametrize("call", ["page", "pending", "nothing_left"])
+def test_an_old_event_that_comes_while_its_identity_goes_is_too_old(world: World, call: str) -> None:
+    event = landed("in/b1/0000.csv", time=T0)
+    world.deliver(event)
+    finish(world)
+    world.clock.advance(32 * DAY)
+    in_between(world, call, lambda: world.deliver(event))
+    one_pass(world)
+    finish(world)
+    assert len(world.factory.started) == 1
+    assert world.lanes.read(LANE).pending == ()
+
+
+@pytest.mark.parametrize("call", ["page", "nothing_left", "remove"])
+def test_a_lane_that_wakes_while_it_is_emptied_keeps_what_it_needs(world: World, call: str) -> None:
+    ended(world)
+    world.clock.advance(32 * DAY)
+    one_pass(world)
+    world.clock.advance(DAY)
+    in_between(world, call, lambda: world.deliver(landed("in/b1/new.csv", time=world.clock.now())))
+    one_pass(world)
+    finish(world)
+    assert [str(r.state) for r in world.reactions()] == ["succeeded"]
+    assert len(world.factory.started) == 2
+    assert len({run.run.parameters["reaction_id"] for run in world.factory.started}) == 2
+
+
+@pytest.mark.parametrize("call", ["removal", "save", "page", "pending", "remove"])
+def test_of_two_passes_at_once_neither_removes_what_the_other_would_keep(world: World, call: str) -> None:
+    ended(world, 2)
+    world.clock.advance(31 * DAY)
+    ended(world, batch="b2")
+    world.clock.advance(DAY)
+    in_between(world, call, lambda: ignoring(one_pass(world)))
+    one_pass(world)
+    assert Counter(kinds(world)) == {
+        RowKind.HEAD: 2,
+        RowKind.REACTION: 1,
+        RowKind.HISTORY: 4,
+        RowKind.IDENTITY: 1,
+    }
+    assert [r.key for r in world.reactions()] == ["b2"]
+
+
+def ignoring(_: object) -> None:
+    return None
 
 
 @pytest.mark.parametrize("die", [True, False], ids=["dies", "storage fails"])
