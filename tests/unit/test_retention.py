@@ -311,6 +311,16 @@ def test_of_two_passes_at_once_neither_removes_what_the_other_would_keep(world: 
     assert [r.key for r in world.reactions()] == ["b2"]
 
 
+def test_what_is_to_go_is_said_before_anything_goes(world: World) -> None:
+    """By then whoever decides about an event of before takes it for unknown."""
+    ended(world)
+    world.clock.advance(32 * DAY)
+    said: list[datetime | None] = []
+    in_between(world, "page", lambda: said.append(world.archive.saved.cutoff))
+    one_pass(world)
+    assert said == [retention.cutoff_of(world.clock.now(), 30 * DAY)]
+
+
 def ignoring(_: object) -> None:
     return None
 
