@@ -39,6 +39,7 @@ def answered(lines: str, base: Lines = FILES, top: str = "") -> list[str]:
             (FILES, "limits: {resources: [a, b]}", "resources: {a: 1, b: 2}"),
             (JOB, "limits: {resources: [a], priority: low}", "resources: {a: 1}"),
             (JOB, f"{BY}\nlimits: {{concurrency: 2}}\nretry: {{attempts: 2}}\ntimeout: 1h", ""),
+            (JOB, "limits: {concurrency: 1}", ""),
             (JOB, 'with: {_rate: 0.1, Rate_2: "{manifest}"}', ""),
             (NOTIFY, "limits: {cooldown: 1h, during-cooldown: skip, start-rate: 1/h, while-running: queue}", ""),
             (NOTIFY, 'notify: "{count} {reaction_id} {live:diabetes}"', ""),

@@ -18,7 +18,8 @@ _RESOURCES: Final = ("limits", "resources")
 def check_limits(rule: Mapping[str, object]) -> Iterator[Found]:
     """What is wrong with the limits of one rule."""
     by_itself = at(rule, "collect", "by") is None and isinstance(rule.get("collect", {}), Mapping)
-    if whole_number(at(rule, *_CONCURRENCY)) and by_itself and action_of(rule) in {RUN_PIPELINE, RUN_JOB}:
+    # To say 1 there changes nothing, and says what is so.
+    if (whole_number(at(rule, *_CONCURRENCY)) or 0) > 1 and by_itself and action_of(rule) in {RUN_PIPELINE, RUN_JOB}:
         yield _CONCURRENCY, "has no effect without collect.by: the rule runs one reaction at a time as it is"
     if at(rule, *_DURING_COOLDOWN) is not None and at(rule, "limits", "cooldown") is None:
         yield _DURING_COOLDOWN, "has no effect without cooldown"
