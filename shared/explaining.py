@@ -64,11 +64,14 @@ class Explaining:
 
     def file(self, account: str, container: str, path: str) -> Json:
         """The file as it is now: an earlier version has another identity, and is explained by its event only."""
-        found = self._lake.properties(account, container, path)
+        # Of a container that no rule names nothing is asked: the app may not be let into it.
+        asks = container in _containers(self._rules)
+        found = self._lake.properties(account, container, path) if asks else None
         landed = _landed(account, container, path, found)
         told: Json = {"event": {"kind": landed.kind, "account": account, "path": f"{container}/{path}"}}
         if found is None:
-            told["note"] = "the file is not there now: what is told is what the rules would do with it"
+            gone = "the file is not there now: what is told is what the rules would do with it"
+            told["note"] = gone if asks else f"no rule waits for files of container {container}"
             return {**told, "rules": [self._by_rules_only(rule, landed) for rule in self._rules.rules.values()]}
         return {**told, **self._explained(landed)}
 
@@ -159,6 +162,11 @@ class Explaining:
         if lane.head is None or lane.head.running is None:
             return None
         return self._lanes.reaction(reaction_id(lane.id, lane.head.running))
+
+
+def _containers(rules: Rules) -> set[str]:
+    triggers = (rule.trigger for rule in rules.rules.values())
+    return {each.path.container for each in triggers if isinstance(each, FileLandedTrigger | FileOverdueTrigger)}
 
 
 def _of_lane(lane: Lane, running: Reaction | None) -> Json:

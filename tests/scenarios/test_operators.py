@@ -284,6 +284,9 @@ def test_explain_says_what_was_never_taken_in(stage_with: Callable[..., Stage]) 
     by_rule = {rule["rule"]: rule for rule in told["rules"]}
     assert by_rule["gather"]["why_not"] == "excluded by _*"
     assert (by_rule["score"]["state"], "never came" in told["outcome"]) == (None, True)
+    elsewhere = stage.get("explain", path="secrets/in/b1/a.csv")[1]
+    assert elsewhere["note"] == "no rule waits for files of container secrets"
+    assert not any(rule["matches"] for rule in elsewhere["rules"])
     gone = stage.get("explain", path="lake/in/b1/gone.csv")[1]
     assert "not there now" in gone["note"]
     assert [rule["matches"] for rule in gone["rules"]] == [True, False, True]
