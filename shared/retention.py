@@ -23,6 +23,8 @@ from shared.rules import FileOverdueTrigger, Rules
 logger = logging.getLogger(__name__)
 
 EVERY: Final = timedelta(days=1)
+GIVEN_UP: Final = timedelta(days=3)
+"""A pass that takes this long does not get on, and begins again: a place in it may be no good any more."""
 AT_LEAST_APART: Final = 2 * NUMBERS_FOR
 """From the end of a pass to the next: by then every process goes by the numbers that the pass raised."""
 MARGIN: Final = timedelta(hours=1)
@@ -66,9 +68,10 @@ class Retention:
         """
         now = self._clock.now()
         removal = self._archive.removal()
-        if removal.place is None:
-            if removal.began is not None and now < removal.began + EVERY:
-                return removal.began + EVERY
+        began = removal.began or now - GIVEN_UP
+        if removal.place is None or began + GIVEN_UP <= now:
+            if now < began + EVERY:
+                return began + EVERY
             begun = self._archive.save(self._begun(removal, now))
             if begun is None:
                 return now + LATER

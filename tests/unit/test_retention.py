@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shared import retention
+from shared.errors import StorageUnavailable
 from shared.lanes import Claim, Expected, SkipReason, lane_id
 from shared.memory import LEAST_RETENTION
 from shared.ports import LaneChange, OldRows, RowKind, RunStatus, Saved
@@ -319,6 +320,24 @@ def test_what_is_to_go_is_said_before_anything_goes(world: World) -> None:
     in_between(world, "page", lambda: said.append(world.archive.saved.cutoff))
     one_pass(world)
     assert said == [retention.cutoff_of(world.clock.now(), 30 * DAY)]
+
+
+def test_a_pass_that_does_not_get_on_begins_again(world: World) -> None:
+    ended(world)
+    world.clock.advance(32 * DAY)
+    world.archive.page, page = _refusing, world.archive.page  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            world.forgetting()
+        world.archive.saved = replace(world.archive.saved, place="no good")
+        world.clock.advance(DAY)
+    world.archive.page = page  # type: ignore[method-assign]
+    one_pass(world)
+    assert kinds(world) == [RowKind.HEAD]
+
+
+def _refusing(*_asked: Any) -> OldRows:
+    raise StorageUnavailable("400 InvalidInput")
 
 
 def ignoring(_: object) -> None:
