@@ -84,12 +84,13 @@ class World:
         self.factory.pipelines["score"] = DECLARED
         self.workspace = FakeWorkspace(self.clock, self.storage)
         self.notifier = FakeNotifier(self.storage)
+        self.modified = T0
         self.restart()
 
-    def restart(self, rules: str | None = None, modified: datetime = T0) -> None:
+    def restart(self, rules: str | None = None, modified: datetime | None = None) -> None:
         """A new process: everything in memory is gone, the tables and the factory are as they were."""
-        self.rules = rules or self.rules
-        loaded = rules_of(self.rules, modified)
+        self.rules, self.modified = rules or self.rules, modified or self.modified
+        loaded = rules_of(self.rules, self.modified)
         self.scheduler = Scheduler(self.due, self.wake_ups, self.clock)
         self.upkeep = Upkeep(scheduler=self.scheduler, clock=self.clock)
         self.forgetting = Retention(
