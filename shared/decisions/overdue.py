@@ -40,7 +40,17 @@ def due(rule: Rule | None, head: Head | None) -> datetime | None:
     expected = head.expected
     if rule.collect.by is not None and expected.missed >= MISSED_IN_A_ROW:
         return None
+    if not _grouped(rule, head.key, expected):
+        return None
     return expected.since + (expected.missed + 1) * rule.trigger.every
+
+
+def _grouped(rule: Rule, key: str, expected: Expected) -> bool:
+    """Whether the rule still groups files so: a lane of what it was before expects nothing any more."""
+    by = rule.collect.by
+    if by is None:
+        return key == ""
+    return expected.captures.keys() >= set(by.placeholders) and by.render(expected.captures) == key
 
 
 def decide(rule: Rule, lane: Lane, now: datetime) -> Expect | None:
@@ -66,8 +76,5 @@ def decide(rule: Rule, lane: Lane, now: datetime) -> Expect | None:
         due=at,
         last=expected.last,
     )
-    match = rule.match(event)
-    if match is None or lane.head is None or match.key != lane.head.key:  # the rule groups otherwise by now
-        return None
     why = f"no file has landed since {expected.since.isoformat()}"
     return Expect(expected=replace(expected, missed=expected.missed + 1), event=event, reason=why)

@@ -140,6 +140,26 @@ def test_an_app_without_such_a_rule_has_no_chore_for_it() -> None:
     assert upkeep_key("overdue") not in made.due.rows
 
 
+@pytest.mark.parametrize("now", [NIGHTLY.replace("24h", "2d"), BY.replace('{by: "{batch}"}', '{by: "of/{batch}"}')])
+def test_a_rule_that_groups_otherwise_by_now_leaves_the_lanes_of_before_alone(now: str) -> None:
+    made = world(BY)
+    made.deliver(landed("in/b1/a.csv", time=T0))
+    made.restart(rules=now, modified=T0 + HOUR)
+    until(made, T0 + 3 * DAY)
+    assert (missed(made), lane_key(lane_id("missing", "b1")) in made.due.rows) == ([], False)
+
+
+@pytest.mark.parametrize("rules", [NIGHTLY, BY], ids=["without keys", "with keys"])
+def test_a_lane_in_which_nothing_is_overdue_for_months_is_not_forgotten(rules: str) -> None:
+    made = world(rules)
+    for n in range(80):
+        until(made, T0 + n * 20 * HOUR)
+        made.deliver(landed("in/b1/a.csv", etag=str(n), time=made.clock.now()))
+    last = made.clock.now()
+    until(made, last + 25 * HOUR)
+    assert missed(made) == [last + DAY]
+
+
 def test_a_rule_that_is_gone_leaves_nothing_to_do() -> None:
     made = world()
     until(made, T0 + HOUR)
