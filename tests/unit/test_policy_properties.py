@@ -14,7 +14,7 @@ from shared import chains
 from shared.controls import Pause
 from shared.reactions import PipelineAction, Reaction
 from tests.fakes import T0, FakeLanes
-from tests.unit.test_engine_properties import Deliveries
+from tests.unit.test_engine_properties import BATCHES, FILES, Deliveries
 from tests.world import RULES, World
 
 EACH = '{by: "{batch}"}'
@@ -38,6 +38,7 @@ LIMITS = [
     "{while-running: replace, cooldown: 10m, during-cooldown: skip}",
 ]
 QUEUES = [limits for limits in LIMITS if "queue" in limits]
+REPLACES = [limits for limits in LIMITS if "replace" in limits]
 PAUSE = Pause(by="ann", at=T0, reason="a while")
 STOPPABLE = st.sampled_from(["score", None])
 
@@ -45,7 +46,9 @@ STOPPABLE = st.sampled_from(["score", None])
 class Policies(Deliveries):
     """As Deliveries, with people who stop and change the rule."""
 
-    @initialize(collect=COLLECT, among=st.sampled_from([LIMITS, QUEUES]), attempts=st.integers(1, 2), data=st.data())
+    @initialize(
+        collect=COLLECT, among=st.sampled_from([REPLACES, QUEUES, LIMITS]), attempts=st.integers(1, 2), data=st.data()
+    )
     def start(self, collect: str, among: list[str], attempts: int, data: st.DataObject) -> None:  # type: ignore[override]
         self.limits = ""
         self.collect, self.among, self.attempts = collect, among, attempts
@@ -56,6 +59,13 @@ class Policies(Deliveries):
         rules = RULES.replace(EACH, self.collect).replace('batch: "{batch}"}', 'batch: "{count}", files: "{manifest}"}')
         rules += f"    limits: {limits}\n    timeout: 3h\n"
         return rules + (f"    retry: {{attempts: {self.attempts}, backoff: 1m}}\n" if self.attempts > 1 else "")
+
+    @rule(batch=BATCHES, files=st.lists(FILES, min_size=2, max_size=4), seconds=st.sampled_from([1, 40, 130]))
+    def files_follow_each_other(self, batch: str, files: list[int], seconds: int) -> None:
+        for file in files:
+            self.deliver(batch, file, 9, 1)
+            self.time_passes(seconds)
+            self.looks_are_made(2)
 
     @rule(what=STOPPABLE)
     def somebody_pauses(self, what: str | None) -> None:
