@@ -19,7 +19,7 @@ from local.processes import Child, ChildFailed, find_node
 
 SCRIPT = Path("node_modules/azurite/dist/src/azurite.js")
 SERVICES: Final = ("blob", "queue", "table")
-POOL = 400
+POOL = 1000
 APP_ACCOUNT = "relearnapp"
 LAKE_ACCOUNT = "relearnlake"
 START_SECONDS = 30.0
@@ -74,7 +74,7 @@ def account_keys(file: Path) -> dict[str, str]:
     except (OSError, ValueError):
         known = {}
     if not isinstance(known, dict) or set(known) != set(names):
-        known = {name: base64.b64encode(secrets.token_bytes(64)).decode() for name in names}
+        known = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in names}
         file.parent.mkdir(parents=True, exist_ok=True)
         write_private(file, json.dumps(known).encode())
     return known

@@ -44,18 +44,18 @@ def test_at_the_limits_the_data_are_fit_and_the_figures_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "parts"),
     [
         (report(rows=499), ["499 new rows, at least 500"]),
         (report(missing_share=0.0501), ["5.01 % of the values are missing, at most 5 %"]),
         (report(rows=0, missing_share=1), ["0 new rows", "100 % of the values"]),
     ],
 )
-def test_beyond_them_they_are_not_and_it_says_what_to_do(content: bytes, told: list[str]) -> None:
+def test_beyond_them_they_are_not_and_it_says_what_to_do(content: bytes, parts: list[str]) -> None:
     verdict = judge(WANTED, content)
 
     assert not verdict.fit
-    assert all(part in verdict.why for part in told), verdict.why
+    assert all(part in verdict.why for part in parts), verdict.why
     assert "Land more rows" in verdict.why
 
 
