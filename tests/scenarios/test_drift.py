@@ -92,6 +92,21 @@ def test_as_many_breaches_as_the_rule_wants_start_one_training(trained: Callable
     assert [r["event_count"] for r in stage.reactions()] == [2]
 
 
+@pytest.mark.parametrize("copies", [1, 2], ids=["once", "delivered_twice"])
+def test_after_a_recovery_it_takes_as_many_breaches_again(trained: Callable[..., Stage], copies: int) -> None:
+    stage = trained(rules(", times: 2, within: 1m"))
+    stage.deliver(*breaches("diabetes-clinic", "run-1", stage.clock.now()) * copies)
+    stage.settle()  # no other comes within the minute
+    for run in ("run-2", "run-3"):
+        assert stage.starts() == []
+        stage.clock.advance(timedelta(seconds=20))
+        stage.deliver(*breaches("diabetes-clinic", run, stage.clock.now()) * copies)
+    stage.settle(stage.all_final)
+    [start] = stage.starts()
+    assert start["parameters"]["run"] == "run-2, run-3"
+    assert [r["event_count"] for r in stage.reactions()] == [2]
+
+
 def test_one_breach_announced_three_times_is_not_three(trained: Callable[..., Stage]) -> None:
     stage = trained(rules(", times: 2, within: 3d"))
     stage.deliver(*breaches("diabetes-clinic", "run-1", stage.clock.now()) * 2)

@@ -254,3 +254,24 @@ def test_what_is_live_is_told_to_a_pipeline_and_fixed_in_its_reaction(serving: S
     assert scored["lineage"]["models_used"] == [
         {"name": serving.model, "version": "1", "href": f"/api/models/{serving.model}/1"}
     ]
+
+
+# --- observed ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copies", [1, 2], ids=["once", "delivered_twice"])
+@pytest.mark.parametrize(
+    ("properties", "told"),
+    [(BETTER, "would have deployed {model}:2 on endpoint"), (WORSE, "would have refused {model}:2 on endpoint")],
+    ids=["better", "worse"],
+)
+def test_of_a_model_that_is_only_observed_the_verdict_is_told(
+    serving: Serving, properties: dict[str, str], told: str, copies: int
+) -> None:
+    serving.first_goes_live()
+    serving.stage.restart(RULES.replace("  deploy:\n", "  deploy:\n    mode: observe\n"))
+    serving.stage.deliver(*[serving.register("2", properties)] * copies)
+    serving.settle()
+    assert serving.stage.states() == ["succeeded", "observed"]
+    assert told.format(model=serving.model) in serving.last()["reason"]
+    assert serving.standing() == (["1"], {"1": 100})

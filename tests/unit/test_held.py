@@ -138,6 +138,26 @@ def test_what_would_be_started_is_told_and_nothing_is_started(rules: str) -> Non
     assert world.notifier.kinds == []
 
 
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (
+            'run-job: {component: "azureml:train:1"}\n    with: {batch: "{batch}", files: "{manifest}"}',
+            "would have started a job of azureml:train:1 with batch=b1, files=(the manifest)",
+        ),
+        ('notify: "{count} files for {batch}"', "would have told: 1 files for b1"),
+    ],
+)
+def test_no_job_is_started_and_nobody_is_told_of_what_is_only_observed(action: str, told: str) -> None:
+    rule = FILES.replace("  score:\n", "  score:\n    mode: observe\n").partition("    run-pipeline")[0]
+    world = World(rules=f"{rule}    {action}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    world.settle(within=MINUTE)
+    [reaction] = world.reactions()
+    assert (str(reaction.state), reaction.reason) == ("observed", f"observe: {told}")
+    assert (world.workspace.jobs, world.notifier.kinds, world.manifests.written) == ({}, [], {})
+
+
 def test_an_observed_reaction_is_never_started_whoever_goes_on_with_it() -> None:
     for calls in range(1, 12):
         world = World(rules=FILES.replace("  score:\n", "  score:\n    mode: observe\n"))
