@@ -77,6 +77,20 @@ def test_an_extra_event_of_a_burst_costs_one_storage_call_to_take_in() -> None:
     assert world.storage.calls - before == 100
 
 
+def test_an_event_of_a_day_that_is_gathered_costs_about_one_storage_call() -> None:
+    world = World(rules=RULES.replace('{by: "{batch}"}', '{by: "{batch}", until: "0 2 * * *"}'))
+    world.deliver(landed("in/b1/first.csv"))
+    before = world.storage.calls
+    for path in burst(100):
+        world.clock.advance(timedelta(seconds=1))
+        world.deliver(landed(path))
+    assert world.storage.calls - before == 100
+    night = T0.replace(hour=2) + timedelta(days=1)
+    while world.reactions() == []:
+        assert world.look_when_due()
+    assert (world.clock.now(), world.reactions()[0].events) == (night, 101)
+
+
 def test_a_changed_file_is_a_new_event_and_the_same_file_is_not() -> None:
     world = World()
     world.deliver(landed("in/b1/a.csv", etag="0x1"))

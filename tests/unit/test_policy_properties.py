@@ -85,12 +85,8 @@ class Policies(Deliveries):
     def teardown(self) -> None:
         if hasattr(self, "world"):
             self.world.nothing_breaks()
-            self.world.factory.on_start = lambda accept: accept()
             self.world.controls.pauses.clear()
             self.world.upkeep.make_due("resume")
-            # Each wake-up that was sent comes in the end: an event may rely on one, where a look has moved the row.
-            for key in sorted({key for key, _ in self.world.wake_ups.sent}):
-                self.world.engine.look(key)
         super().teardown()
 
     def _everything_is_accounted_for(self) -> None:
