@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 import pytest
@@ -120,27 +119,3 @@ def test_a_run_that_ended_by_itself_meanwhile_is_not_replaced(stage_with: Callab
     to_the_end(stage, reactions=2)
     assert stage.states() == ["succeeded", "succeeded"]
     assert batches(stage) == [["0.csv"], ["1.csv"]]
-
-
-def test_a_rename_is_a_landing_and_the_same_file_announced_both_ways_is_one(stage: Stage) -> None:
-    created = stage.land("in/b1/a.csv")
-    event = json.loads(created)
-    url = event["data"]["url"]
-    renamed = json.dumps(
-        event
-        | {
-            "id": "renamed",
-            "eventType": "Microsoft.Storage.BlobRenamed",
-            "data": {
-                "api": "RenameFile",
-                "sourceUrl": url.replace("in/b1/a.csv", "tmp/a.part"),
-                "destinationUrl": url,
-                "sequencer": "01",
-            },
-        }
-    )
-    stage.deliver(renamed, renamed)
-    stage.settle(stage.all_final)
-    stage.deliver(created)
-    stage.settle()
-    assert (stage.states(), batches(stage)) == (["succeeded"], [["a.csv"]])
