@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,12 +12,10 @@ from shared.claims import Claims, chunks, new_head
 from shared.decisions import decide, overdue
 from shared.errors import AlreadyTaken, Stale, UnreadableRow
 from shared.following import FollowedFactory
-from shared.jobs.mover import WorkspaceJobs
 from shared.lanes import Decision, Expect, Lane, Replace, Skip, SkipReason, Start, Wait
 from shared.looks import LATER, Scheduler, is_key, lane_key
 from shared.memory import Remembered
-from shared.notices import Notices
-from shared.observing import Observing
+from shared.movers import Movers
 from shared.outbox import Outbox
 from shared.overdue import Overdue
 from shared.ports import (
@@ -35,15 +32,13 @@ from shared.ports import (
     Recent,
     Workspace,
 )
-from shared.reactions import Action, DeployAction, JobAction, NotifyAction, PipelineAction, Reaction, State, reaction_id
+from shared.reactions import Reaction, reaction_id
 from shared.replacing import Replacing
 from shared.rollouts.candidates import Standing
-from shared.rollouts.mover import Rollouts
 from shared.rollouts.standing import standing_of
 from shared.rules import Rule, Rules
-from shared.runs.mover import PipelineRuns
 from shared.starts import STOPPED_LOOKS, Starts
-from shared.steps import Mover, Observed, Step, Steps
+from shared.steps import Observed, Step, Steps
 from shared.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
@@ -104,8 +99,7 @@ class Engine:
             look_soon=self._look_soon,
         )
         upkeep.add("resume", self._starts.resume, regular=False)
-        steps = self._steps = Steps(lanes=lanes, recent=recent, clock=clock)
-        self._runs = PipelineRuns(
+        self._movers = Movers(
             lanes=lanes,
             starts=self._starts,
             manifests=manifests,
@@ -113,44 +107,21 @@ class Engine:
             workspace=workspace,
             lake=lake,
             clock=clock,
-            steps=steps,
+            steps=Steps(lanes=lanes, recent=recent, clock=clock),
+            topic=notifier is not None,
             follow=self._make_sure_of_a_look,
             look_soon=self._look_soon,
         )
-        self._rollouts = Rollouts(starts=self._starts, workspace=workspace, clock=clock, steps=steps)
-        self._movers: Mapping[type[Action], Mover] = {
-            PipelineAction: self._runs,
-            JobAction: WorkspaceJobs(
-                lanes=lanes,
-                starts=self._starts,
-                manifests=manifests,
-                workspace=workspace,
-                lake=lake,
-                clock=clock,
-                steps=steps,
-            ),
-            DeployAction: self._rollouts,
-            NotifyAction: Notices(
-                lanes=lanes,
-                starts=self._starts,
-                manifests=manifests,
-                workspace=workspace,
-                clock=clock,
-                steps=steps,
-                topic=notifier is not None,
-            ),
-        }
-        self._observing = Observing(workspace=workspace, clock=clock, steps=steps)
         self._overdue = Overdue(rules=rules, lanes=lanes, clock=clock, scheduler=scheduler, numbers=remembered.numbers)
         upkeep.add("overdue", self._overdue.make_sure, regular=bool(self._overdue.always))
-        self._replacing = Replacing(lanes=lanes, clock=clock, rollouts=self._rollouts, mode=rules.mode)
+        self._replacing = Replacing(lanes=lanes, clock=clock, rollouts=self._movers.rollouts, mode=rules.mode)
         self._followed = FollowedFactory(
             lanes=lanes,
             permits=permits,
             factory=factory,
             clock=clock,
             scheduler=scheduler,
-            runs=self._runs,
+            runs=self._movers.runs,
             look_at_lane=self.look_at_lane,
         )
 
@@ -164,8 +135,7 @@ class Engine:
         """Looks at what a wake-up names.
 
         A lane is looked at whatever its due row says: intake may rely on this very wake-up for an event that the look
-        which moved the row did not see. A factory is looked at, and a chore is done, only when
-        that is due.
+        which moved the row did not see. A factory is looked at, and a chore is done, only when that is due.
         """
         kind, _, name = key.partition(":")
         if not is_key(key) or (kind == "factory" and name != self._factory.name):
@@ -221,7 +191,7 @@ class Engine:
         running = None
         if head is not None and head.running is not None:
             before = self._reaction(lane.id, head.running)
-            running = self._advance(Step(head=head, reaction=before), observed)
+            running = self._movers.advance(Step(head=head, reaction=before), observed)
             if running.reaction.final or running.reaction.phase is not before.phase:
                 # Read again: what came while it ran, and what is now to be told, is decided by what is saved now.
                 return False, None
@@ -268,18 +238,11 @@ class Engine:
         telemetry.record(logger, "lane_held", facts)
         return Wait(until=self._clock.now() + STOPPED_LOOKS, reason=why)
 
-    def _advance(self, step: Step, observed: Observed) -> Step:
-        if step.reaction.observe:
-            return self._observing.advance(step, observed)
-        if step.reaction.objection is not None and step.reaction.state is State.PENDING:
-            return self._steps.end(step, State.FAILED, step.reaction.objection)
-        return self._movers[type(step.reaction.action)].advance(step, observed)
-
     def _start(
         self, lane: Lane, rule: Rule, decision: Start, standing: Standing | None, observed: Observed
     ) -> tuple[bool, datetime | None]:
         claimed = replace(self._claims.claim(lane, rule, decision, standing), cleared=True)
-        after = self._advance(claimed, observed)
+        after = self._movers.advance(claimed, observed)
         left = len(lane.pending) > len(decision.events)
         if after.reaction.final or left or lane.outbox:
             return False, None
