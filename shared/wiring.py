@@ -92,10 +92,31 @@ class App:
     """Closes every connection. A process that serves until it is stopped has no need to."""
 
 
-def build(settings: Settings, rules: Rules, clock: Clock) -> App:
-    """Puts the product together. Makes no request."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cloud:
+    """All that talks to Azure."""
+
+    lanes: LaneTable
+    permits: PermitTable
+    controls: ControlRows
+    recent: RecentTable
+    archive: ArchiveTable
+    due: DueTable
+    wake_ups: WakeUpQueue
+    poisoned_events: PoisonedEventQueue
+    manifests: ManifestBlobs
+    dead_letters: DeadLetterBlobs
+    lake: LakeFiles
+    factory: DataFactoryClient
+    workspace: WorkspaceClient
+    notifier: TopicNotifier | None
+    close: Callable[[], None]
+
+
+def _cloud(settings: Settings) -> _Cloud:
     credential = DefaultAzureCredential(managed_identity_client_id=settings.client_id)
     tables = storage.tables(settings.storage, credential)
+    blobs = storage.blobs(settings.storage, credential)
     wake_ups = WakeUpQueue(
         storage.queue(settings.storage, WAKE_UP_QUEUE, credential),
         storage.queue(settings.storage, POISON_QUEUE, credential, encoded=False),
@@ -103,114 +124,137 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> App:
     poisoned_events = PoisonedEventQueue(
         storage.queue(settings.storage, EVENT_POISON_QUEUE, credential, encoded=False),
     )
-    blobs = storage.blobs(settings.storage, credential)
-    lanes = LaneTable(tables.get_table_client("lanes"))
-    controls = ControlRows(tables.get_table_client("permits"))
-    recent = RecentTable(tables.get_table_client("recent"))
     factory = DataFactoryClient(settings.factory, settings.arm_endpoint, credential)
     workspace = WorkspaceClient(settings.workspace, settings.arm_endpoint, credential)
     notifier = TopicNotifier(settings.topic_endpoint, credential) if settings.topic_endpoint is not None else None
-    scheduler = Scheduler(
-        DueTable(tables.get_table_client("due")),
-        wake_ups,
-        clock,
-    )
-    manifests = ManifestBlobs(blobs.get_container_client(MANIFEST_CONTAINER))
-    archive = ArchiveTable(tables.get_table_client("lanes"), tables.get_table_client("permits"))
-    upkeep = Upkeep(scheduler=scheduler, clock=clock)
-    controls = ControlRows(tables.get_table_client("permits"))
-    permits = PermitTable(tables.get_table_client("permits"))
-    lake = LakeFiles(settings.lake_accounts, credential)
-    letters = DeadLetterBlobs(blobs.get_container_client(DEAD_LETTER_CONTAINER))
-    retention = Retention(
-        archive=archive, manifests=manifests, recent=recent, rules=rules, clock=clock, retention=settings.retention
-    )
-    upkeep.add("retention", retention)
-    remembered = Remembered(archive=archive, clock=clock, retention=settings.retention)
-    engine = Engine(
-        rules=rules,
-        lanes=lanes,
-        permits=permits,
-        recent=recent,
-        manifests=manifests,
+
+    def close() -> None:
+        for part in (factory, workspace, notifier, tables, wake_ups, poisoned_events, blobs, credential):
+            if part is not None:
+                part.close()
+
+    lanes, permits = tables.get_table_client("lanes"), tables.get_table_client("permits")
+    return _Cloud(
+        lanes=LaneTable(lanes),
+        permits=PermitTable(permits),
+        controls=ControlRows(permits),
+        recent=RecentTable(tables.get_table_client("recent")),
+        archive=ArchiveTable(lanes, permits),
+        due=DueTable(tables.get_table_client("due")),
+        wake_ups=wake_ups,
+        poisoned_events=poisoned_events,
+        manifests=ManifestBlobs(blobs.get_container_client(MANIFEST_CONTAINER)),
+        dead_letters=DeadLetterBlobs(blobs.get_container_client(DEAD_LETTER_CONTAINER)),
+        lake=LakeFiles(settings.lake_accounts, credential),
         factory=factory,
         workspace=workspace,
-        lake=lake,
         notifier=notifier,
+        close=close,
+    )
+
+
+def build(settings: Settings, rules: Rules, clock: Clock) -> App:
+    """Puts the product together. Makes no request."""
+    cloud = _cloud(settings)
+    scheduler = Scheduler(cloud.due, cloud.wake_ups, clock)
+    upkeep = Upkeep(scheduler=scheduler, clock=clock)
+    remembered = Remembered(archive=cloud.archive, clock=clock, retention=settings.retention)
+    engine = Engine(
+        rules=rules,
+        lanes=cloud.lanes,
+        permits=cloud.permits,
+        recent=cloud.recent,
+        manifests=cloud.manifests,
+        factory=cloud.factory,
+        workspace=cloud.workspace,
+        lake=cloud.lake,
+        notifier=cloud.notifier,
         clock=clock,
         scheduler=scheduler,
         upkeep=upkeep,
-        controls=controls,
+        controls=cloud.controls,
         remembered=remembered,
     )
-    lake = LakeFiles(settings.lake_accounts, credential)
     inline = InlineLooks(engine.look_at_lane)
     intake = Intake(
         rules=rules,
         accounts=frozenset(settings.lake_accounts),
         workspace_id=settings.workspace.resource_id,
-        lanes=lanes,
-        recent=recent,
-        lake=lake,
+        lanes=cloud.lanes,
+        recent=cloud.recent,
+        lake=cloud.lake,
         clock=clock,
         scheduler=scheduler,
         look_now=inline,
     )
-    queries = Queries(
-        lanes=lanes,
-        recent=recent,
-        workspace=workspace,
-        rules=rules,
-        factory_id=settings.factory.resource_id,
-        workspace_id=settings.workspace.resource_id,
-    )
-    listed = sources.Sources(
-        rules=rules,
-        workspace=workspace,
-        workspace_id=settings.workspace.resource_id,
-        permits=permits,
-        intake=intake,
-        clock=clock,
-    )
-    upkeep.add(sources.MODELS, listed.models)
-    upkeep.add(sources.MONITORS, listed.monitors)
-    upkeep.add(dead_letters.CHORE, dead_letters.DeadLetterChore(letters=letters, intake=intake, clock=clock).sweep)
+    _add_chores(upkeep, settings, rules, clock, cloud, intake)
 
     def close() -> None:
-        for part in (inline, factory, workspace, notifier, tables, wake_ups, poisoned_events, blobs, credential):
-            if part is not None:
-                part.close()
+        inline.close()
+        cloud.close()
 
     return App(
         intake=intake,
         engine=engine,
         scheduler=scheduler,
         upkeep=upkeep,
-        controls=controls,
-        poisoned=PoisonedDeliveries(messages=poisoned_events, receive=intake.receive_queued, clock=clock),
-        dead_letters=letters,
-        backfill=Backfill(rules=rules, lake=lake, lanes=lanes, intake=intake, remembered=remembered),
-        queries=queries,
-        undelivered=Undelivered(letters=letters, intake=intake),
+        controls=cloud.controls,
+        poisoned=PoisonedDeliveries(messages=cloud.poisoned_events, receive=intake.receive_queued, clock=clock),
+        dead_letters=cloud.dead_letters,
+        backfill=Backfill(rules=rules, lake=cloud.lake, lanes=cloud.lanes, intake=intake, remembered=remembered),
+        queries=Queries(
+            lanes=cloud.lanes,
+            recent=cloud.recent,
+            workspace=cloud.workspace,
+            rules=rules,
+            factory_id=settings.factory.resource_id,
+            workspace_id=settings.workspace.resource_id,
+        ),
+        undelivered=Undelivered(letters=cloud.dead_letters, intake=intake),
         explaining=Explaining(
             rules=rules,
-            lanes=lanes,
-            controls=controls,
-            workspace=workspace,
-            lake=lake,
+            lanes=cloud.lanes,
+            controls=cloud.controls,
+            workspace=cloud.workspace,
+            lake=cloud.lake,
             accounts=frozenset(settings.lake_accounts),
             workspace_id=settings.workspace.resource_id,
             clock=clock,
             remembered=remembered,
         ),
-        acts=Acts(recent=recent, clock=clock),
-        cancelling=Cancelling(lanes=lanes, scheduler=scheduler, clock=clock),
-        replays=Replays(rules=rules, lanes=lanes, recent=recent, scheduler=scheduler, clock=clock),
+        acts=Acts(recent=cloud.recent, clock=clock),
+        cancelling=Cancelling(lanes=cloud.lanes, scheduler=scheduler, clock=clock),
+        replays=Replays(rules=rules, lanes=cloud.lanes, recent=cloud.recent, scheduler=scheduler, clock=clock),
         rules=rules,
         clock=clock,
         platform_authenticates=settings.platform_authenticates,
         close=close,
     )
+
+
+def _add_chores(upkeep: Upkeep, settings: Settings, rules: Rules, clock: Clock, cloud: _Cloud, intake: Intake) -> None:
+    """What is done from time to time beside the engine's own: old rows go, and what nobody told of is found."""
+    listed = sources.Sources(
+        rules=rules,
+        workspace=cloud.workspace,
+        workspace_id=settings.workspace.resource_id,
+        permits=cloud.permits,
+        intake=intake,
+        clock=clock,
+    )
+    retention = Retention(
+        archive=cloud.archive,
+        manifests=cloud.manifests,
+        recent=cloud.recent,
+        rules=rules,
+        clock=clock,
+        retention=settings.retention,
+    )
+    letters = dead_letters.DeadLetterChore(letters=cloud.dead_letters, intake=intake, clock=clock)
+    upkeep.add("retention", retention)
+    upkeep.add(sources.MODELS, listed.models)
+    upkeep.add(sources.MONITORS, listed.monitors)
+    upkeep.add(dead_letters.CHORE, letters.sweep)
 
 
 def load_rules(file: Path, environment: Mapping[str, str]) -> Rules:
