@@ -10,7 +10,7 @@ from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from shared.cloud.pages import page_of
-from shared.cloud.storage import storage_call
+from shared.cloud.storage import addressable, storage_call
 from shared.ports import DeadLetter, DeadLetterPage
 
 MARK: Final = "relearn_refused"
@@ -31,6 +31,8 @@ class DeadLetterBlobs:
         return DeadLetterPage(letters=tuple(_letter(blob) for blob in blobs), continuation=following)
 
     def read(self, name: str) -> str | None:
+        if not addressable(name):
+            return None
         with storage_call(f"dead letter {name}"):
             try:
                 content = self._container.download_blob(name).readall()

@@ -11,7 +11,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties, BlobType
 
 from shared.cloud.pages import page_of
-from shared.cloud.storage import blobs_of, storage_call
+from shared.cloud.storage import addressable, blobs_of, storage_call
 from shared.ports import FileProperties, LakeFile, LakePage
 
 _NO_SUCH_RANGE: Final = 416
@@ -29,6 +29,8 @@ class LakeFiles:
         return tuple(self._accounts)
 
     def properties(self, account: str, container: str, path: str) -> FileProperties | None:
+        if not addressable(path):
+            return None
         with (
             blobs_of(self._accounts[account], self._credential) as service,
             storage_call(f"properties of {container}/{path} in {account}"),
@@ -40,6 +42,8 @@ class LakeFiles:
         return FileProperties(etag=str(found.etag).strip('"'), size=int(found.size))
 
     def read(self, account: str, container: str, path: str, limit: int) -> bytes | None:
+        if not addressable(path):
+            return None
         with (
             blobs_of(self._accounts[account], self._credential) as service,
             storage_call(f"{container}/{path} in {account}"),

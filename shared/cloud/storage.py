@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -22,6 +23,9 @@ _PATIENCE: Final[dict[str, Any]] = {
     "retry_total": 2,
     "retry_backoff_factor": 0.3,
 }
+
+_LONGEST_NAME: Final = 1024
+_NO_NAME: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 MOST_OPERATIONS: Final = 100
 """So many operations go into one transaction of a table, on one partition."""
@@ -51,6 +55,15 @@ def blobs(settings: StorageSettings, credential: TokenCredential) -> BlobService
 def blobs_of(address: str, credential: TokenCredential) -> BlobServiceClient:
     """The blob service of a lake account."""
     return BlobServiceClient(address, credential=credential, **_PATIENCE)
+
+
+def addressable(name: str) -> bool:
+    """Whether a blob can have this name, which may come from outside, and its address leads to it and nowhere else.
+
+    Clients resolve the dots in an address: `../other/a.json` would be a blob of another container.
+    """
+    dots = any(part in (".", "..") for part in name.split("/"))
+    return 0 < len(name) <= _LONGEST_NAME and not dots and _NO_NAME.search(name) is None
 
 
 @contextmanager
