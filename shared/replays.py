@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from shared import acts
@@ -123,6 +123,7 @@ class Replays:
             return
         events, unfit = self._events(reaction)
         left.update(unfit)
+        events = [taken for taken in events if not _brought(taken.pending, request)]
         if events:
             counts["reactions"] += 1
             counts["events"] += len(events)
@@ -133,8 +134,8 @@ class Replays:
         """Reactions of the days in question, newest first, each with its place in the list."""
         day, _, reaction = (after or "").partition("/")
         skipping = bool(after)
-        at = wanted.until
-        while at.date() >= wanted.since.date():
+        at, first = wanted.until.astimezone(UTC), wanted.since.astimezone(UTC).date()  # lists are of UTC's days
+        while at.date() >= first:
             of_day = at.date().isoformat()
             if not skipping or of_day <= day:
                 for listed, _state in self._recent.reactions(at):
@@ -192,6 +193,11 @@ class Replays:
                 f"reaction {reaction.id} is {reaction.state}: its events are being acted on",
                 "wait for its end, or cancel it first",
             )
+
+
+def _brought(event: PendingEvent, request: Request) -> bool:
+    """Whether this very request brought it in: a filter said once more, with a later end, takes that in, too."""
+    return event.replay is not None and event.replay.startswith(f"{request.id}: ")
 
 
 def replayed(event: PendingEvent, request: Request, now: datetime, rules: Rules) -> PendingEvent:
