@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import azure.functions as func
@@ -102,7 +102,7 @@ def told(status: int, error: str, todo: str) -> func.HttpResponse:
 
 
 def moment(text: str | None, name: str) -> datetime | None:
-    """A time with its zone, as in 2026-11-26T08:00:00Z.
+    """A time with its zone, as in 2026-11-26T08:00:00Z; given in UTC, whose days are those of the lists.
 
     Raises:
         BadRequest: the text is no such time.
@@ -113,6 +113,10 @@ def moment(text: str | None, name: str) -> datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         found = None
-    if found is None or found.tzinfo is None:
+    try:
+        found = found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+    except OverflowError:
+        found = None
+    if found is None:
         raise BadRequest(f"{name} must be a time with its zone, such as 2026-11-26T08:00:00Z, not {text[:40]!r}")
     return found

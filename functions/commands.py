@@ -20,7 +20,10 @@ from shared.replays import Filter
 blueprint = func.Blueprint()
 
 _REQUEST: Final = re.compile("[A-Za-z0-9-]{8,64}")
+_PLACE: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f]{24}-[1-9][0-9]{0,7}")
 _LONGEST_REASON: Final = 500
+_LONGEST_TEXT: Final = 10_000
+"""More than any place in a list has; what is done is recorded with it, in one property of a table."""
 
 
 @blueprint.function_name("cancel_reaction")
@@ -75,9 +78,10 @@ def replay(req: func.HttpRequest) -> func.HttpResponse:
 
 def _replay(call: Call) -> Answer:
     body, replays = call.body(), call.app.replays
+    only(body, "since", "until", "rule", "state", "after")
     wanted = _filter(call, body)
-    after = text_of(body, "after")
-    if body.get("dry_run") is True:
+    after = _place(body)
+    if yes(body, "dry_run"):
         return {**replays.page(wanted, after, None), "dry_run": True}
     request = request_of(call)
     what = f"replay reactions since {wanted.since.isoformat()} until {wanted.until.isoformat()}"
@@ -98,6 +102,13 @@ def _filter(call: Call, body: dict[str, Any]) -> Filter:
     if rule is not None and rule not in call.app.rules.rules:
         raise NotThere(f"there is no rule {rule[:100]!r}", "GET /api/health names the rules in force")
     return Filter(since=since, until=until, rule=rule, state=state_of(text_of(body, "state")))
+
+
+def _place(body: dict[str, Any]) -> str | None:
+    after = text_of(body, "after")
+    if after is not None and not _PLACE.fullmatch(after):
+        raise BadRequest(f"after must be what a page gave as next, not {after[:60]!r}", "leave it out for the first page")
+    return after
 
 
 @blueprint.function_name("pause")
@@ -151,9 +162,11 @@ def request_of(call: Call) -> Request:
     """Who asks for a change, why, and the id by which it is known when it arrives twice.
 
     Raises:
-        BadRequest: there is no reason or no id.
+        BadRequest: there is no reason or no id, or nothing is to be changed at all.
     """
     body = call.body()
+    if yes(body, "dry_run"):  # whoever can only count has done so before
+        raise BadRequest("this cannot be tried without being done", "leave out dry_run, and it is done")
     reason, request = text_of(body, "reason"), text_of(body, "request")
     if reason is None or len(reason) > _LONGEST_REASON or not reason.isprintable():
         raise BadRequest(
@@ -167,13 +180,39 @@ def request_of(call: Call) -> Request:
     return Request(id=request, by=call.caller.who, reason=reason)
 
 
-def text_of(body: dict[str, Any], name: str) -> str | None:
-    """A text of the body; None if it is missing or empty.
+def only(body: dict[str, Any], *names: str) -> None:
+    """Of what changes many, no part may go unread: a filter that is misspelt would be none.
+
+    Raises:
+        BadRequest: the body says something else, too.
+    """
+    known = {*names, "dry_run", "reason", "request"}
+    others = sorted(body.keys() - known)
+    if others:
+        raise BadRequest(f"there is no {others[0][:40]!r} here", f"it takes {', '.join(sorted(known))}")
+
+
+def yes(body: dict[str, Any], name: str) -> bool:
+    """A choice of the body, which is no if it is missing.
 
     Raises:
         BadRequest: it is something else.
     """
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name} must be true or false, not {str(value)[:40]!r}")
+    return value
+
+
+def text_of(body: dict[str, Any], name: str) -> str | None:
+    """A text of the body; None if it is missing or empty.
+
+    Raises:
+        BadRequest: it is something else, or endless.
+    """
     value = body.get(name)
     if value is not None and not isinstance(value, str):
         raise BadRequest(f"{name} must be a text, not {type(value).__name__}")
+    if value is not None and len(value) > _LONGEST_TEXT:
+        raise BadRequest(f"{name} has {len(value)} characters; {_LONGEST_TEXT} are read")
     return (value or "").strip() or None

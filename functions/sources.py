@@ -7,7 +7,7 @@ import azure.functions as func
 
 from functions import api
 from functions.api import Answer, BadRequest, Call
-from functions.commands import request_of, text_of
+from functions.commands import only, request_of, text_of, yes
 from shared.access import Role
 from shared.undelivered import Which
 
@@ -55,11 +55,14 @@ def purge_dead_letters(req: func.HttpRequest) -> func.HttpResponse:
 
 def _change(call: Call, do: str) -> Answer:
     body, undelivered = call.body(), call.app.undelivered
+    only(body, "name", "all", "since", "until", "refused", "after")
     name, after = text_of(body, "name"), text_of(body, "after")
     if (name is None) == (body.get("all") is not True):
         raise BadRequest("say either the name or all: true", _WHICH)
     which = _which(body)
-    if body.get("dry_run") is True and name is None:
+    if name is not None and (which != Which() or after is not None):
+        raise BadRequest("since, until, refused and after choose among all, not one that is named", _WHICH)
+    if yes(body, "dry_run") and name is None:
         return {**undelivered.count(which, after), "dry_run": True}
     request = request_of(call)
     if name is not None:
@@ -91,6 +94,7 @@ def backfill(req: func.HttpRequest) -> func.HttpResponse:
 
 def _backfill(call: Call) -> Answer:
     body, rule, request = call.body(), call.route("rule"), request_of(call)
+    only(body, "since", "after")
     since, after = api.moment(text_of(body, "since"), "since"), text_of(body, "after")
     if since is None:
         raise BadRequest("since is missing", "say from when on, as in 2026-11-26T08:00:00Z")

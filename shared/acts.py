@@ -67,7 +67,8 @@ class Acts:
                 found: Answer = json.loads(known.answer)
                 return {**found, "repeated": True}
         answer = work()
-        act = Act(key=key, at=now, by=request.by, what=what, reason=request.reason, answer=json.dumps(answer))
+        kept = json.dumps(answer, ensure_ascii=False)  # a property of a table holds no more than 32 Ki characters
+        act = Act(key=key, at=now, by=request.by, what=what, reason=request.reason, answer=kept)
         self._recent.keep_act(act)
         facts = {"by": request.by, "what": what, "reason": request.reason, "request": request.id}
         telemetry.record(logger, "operator_acted", facts)

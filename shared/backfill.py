@@ -159,7 +159,7 @@ def _opened(continuation: str | None, accounts: int) -> tuple[int, str | None]:
         return 0, None
     try:
         number, marker = json.loads(base64.b64decode(continuation, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
         raise _foreign() from error
     if type(number) is not int or not 0 <= number < accounts or not (marker is None or isinstance(marker, str)):
         raise _foreign()

@@ -19,7 +19,8 @@ from shared.ports import DeadLetter, DeadLetters
 PAGE: Final = 50
 """Dead letters that are looked at by one call."""
 SHOWN: Final = 20
-"""Events that are shown of one."""
+"""Events that are shown of one, and reasons that are told."""
+_LONGEST_WHY: Final = 200
 _TOLD: Final = ("deadLetterReason", "deliveryAttempts", "lastDeliveryOutcome", "publishTime", "lastDeliveryAttemptTime")
 
 
@@ -64,7 +65,9 @@ class Undelivered:
         Raises:
             NotThere: there is none of that name.
         """
-        return {"name": name, "refused": self._again(self._found(name))}
+        refused = self._again(self._found(name))
+        told = {"name": name, "refused": [why[:_LONGEST_WHY] for why in refused[:SHOWN]]}
+        return told if len(refused) <= SHOWN else {**told, "refused_more": len(refused) - SHOWN}
 
     def purge(self, name: str) -> Answer:
         """Throws it away.
@@ -135,7 +138,7 @@ def _event(raw: str) -> Answer:
     """The event, and beside it what Event Grid says of its delivery."""
     try:
         found: Any = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         return {"unreadable": raw[:500]}
