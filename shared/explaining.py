@@ -146,15 +146,16 @@ class Explaining:
     def _waits(self, rule: Rule, lane: str) -> Json:
         """Why a pending event of the lane waits now, by the decision that a look would make at this moment."""
         read = self._lanes.read(lane)
-        held = self._controls.read().holds(rule.name)
-        if held is not None:
-            return {"waits": held, "until": None}
         running = self._running(read)
         standing = standing_of(self._workspace, rule, read, running)
         memory = self._remembered.of(read.pending)
         decision = decide(rule, read, self._rules.revision, self._clock.now(), standing, memory=memory)
+        held = self._controls.read().holds(rule.name)
         if isinstance(decision, Wait):
-            return {"waits": decision.reason, "until": queries.text(decision.until), **_of_lane(read, running)}
+            waits = "; and ".join(filter(None, (decision.reason, held)))
+            return {"waits": waits, "until": queries.text(decision.until), **_of_lane(read, running)}
+        if held is not None and isinstance(decision, Start | Replace):  # nothing else is held by a pause
+            return {"waits": held, "until": None, **_of_lane(read, running)}
         waits = f"for the next look, which would {_WOULD[type(decision)]}: {decision.reason}"
         return {"waits": waits, **_of_lane(read, running)}
 

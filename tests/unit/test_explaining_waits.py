@@ -1,0 +1,60 @@
+"""What a pending event is said to wait for is what the next look decides: no more is held by a pause than starts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.controls import Pause
+from shared.explaining import Explaining
+from shared.memory import DEFAULT_RETENTION, Remembered
+from tests.fakes import T0, delivery, landed
+from tests.world import RULES, World, rules_of
+
+WAITING = RULES.replace('collect: {by: "{batch}"}', 'collect: {by: "{batch}", all-of: [a.csv, b.csv]}')
+
+
+def waits(world: World, path: str, time: datetime = T0) -> dict[str, Any]:
+    explaining = Explaining(
+        rules=rules_of(world.rules),
+        lanes=world.lanes,
+        controls=world.controls,
+        workspace=world.workspace,
+        lake=world.lake,
+        accounts=frozenset({"acc"}),
+        workspace_id=None,
+        clock=world.clock,
+        remembered=Remembered(archive=world.archive, clock=world.clock, retention=DEFAULT_RETENTION),
+    )
+    told: Any = explaining.delivered(delivery(landed(path, time=time)))["rules"]
+    [found] = told
+    return dict(found)
+
+
+def paused(rules: str = RULES) -> World:
+    world = World(rules=rules, inline=False)
+    world.controls.pause("score", Pause(by="ada", at=T0, reason="why"))
+    return world
+
+
+def test_a_start_is_held() -> None:
+    world = paused()
+    world.deliver(landed("in/b1/a.csv"))
+    assert waits(world, "in/b1/a.csv")["waits"].startswith("rule score is paused by ada")
+
+
+def test_what_is_not_complete_waits_for_both() -> None:
+    world = paused(WAITING)
+    world.deliver(landed("in/b1/a.csv"))
+    told = waits(world, "in/b1/a.csv")["waits"]
+    assert told.startswith("waiting for b.csv; and rule score is paused by ada")
+
+
+def test_what_will_be_skipped_is_skipped_in_a_pause_too() -> None:
+    world = paused()
+    old = T0 - DEFAULT_RETENTION - timedelta(days=2)
+    world.deliver(landed("in/b1/a.csv", time=old))
+    told = waits(world, "in/b1/a.csv", time=old)
+    assert told["waits"] == "for the next look, which would skip it: too-old"
+    world.settle()
+    assert waits(world, "in/b1/a.csv", time=old)["state"] == "skipped"
