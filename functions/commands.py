@@ -107,7 +107,9 @@ def _filter(call: Call, body: dict[str, Any]) -> Filter:
 def _place(body: dict[str, Any]) -> str | None:
     after = text_of(body, "after")
     if after is not None and not _PLACE.fullmatch(after):
-        raise BadRequest(f"after must be what a page gave as next, not {after[:60]!r}", "leave it out for the first page")
+        raise BadRequest(
+            f"after must be what a page gave as next, not {after[:60]!r}", "leave it out for the first page"
+        )
     return after
 
 

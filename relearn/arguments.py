@@ -113,11 +113,11 @@ def moment(text: str) -> datetime:
         argparse.ArgumentTypeError: the text is neither.
     """
     span = _SPAN.fullmatch(text)
-    if span is not None:
-        return datetime.now(UTC) - int(span[1]) * _UNITS[span[2]]
     try:
+        if span is not None:
+            return datetime.now(UTC) - int(span[1]) * _UNITS[span[2]]
         found = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         found = None
     if found is None or found.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither 90m, 24h or 7d, nor a time such as 2026-11-26T08:00:00Z")

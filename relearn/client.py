@@ -53,7 +53,10 @@ class Client:
         self, app: str, audience: str, token: Token | None = None, *, pauses: Sequence[float] = PAUSES
     ) -> None:
         self._pauses = pauses
-        parts = urllib.parse.urlsplit(app)
+        try:
+            parts = urllib.parse.urlsplit(app)
+        except ValueError as error:
+            raise CallFailed(f"{app!r} is no address: {error}", exit_code=2) from error
         local = parts.hostname in _LOOPBACK
         if parts.scheme != "https" and not (parts.scheme == "http" and local):
             raise CallFailed(f"{app!r} is not an https address: a token is sent over TLS only", exit_code=2)
@@ -83,9 +86,9 @@ class Client:
     def post(self, route: str, body: object) -> Answer:
         return self._send("POST", route, json.dumps(body).encode())
 
-    def post_text(self, route: str, text: str) -> Answer:
-        """Sends a text as it is."""
-        return self._send("POST", route, text.encode())
+    def post_bytes(self, route: str, content: bytes) -> Answer:
+        """Sends something as it is."""
+        return self._send("POST", route, content)
 
     def health(self) -> Answer:
         """The app's health, which needs no token; also where it says that something is wrong."""
@@ -125,7 +128,7 @@ class Client:
     def _bearer(self) -> str:
         if self._token is not None:
             return self._token()
-        from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415 - slow, and help needs none
+        from azure.core.exceptions import AzureError, ClientAuthenticationError  # noqa: PLC0415 - slow, help needs none
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
         self._credential = self._credential or DefaultAzureCredential()
@@ -133,6 +136,8 @@ class Client:
             return str(self._credential.get_token(self._scope).token)
         except ClientAuthenticationError as error:
             raise CallFailed(f"no token for {self._scope}: {str(error)[:2000]}", "sign in: az login", 3) from error
+        except AzureError as error:
+            raise CallFailed(f"no token for {self._scope}: {str(error)[:2000]}", "is there a network?", 5) from error
 
     def _refused(self, status: int, body: bytes) -> Answer:
         try:

@@ -98,12 +98,19 @@ def _model(client: Client, asked: argparse.Namespace) -> None:
 
 def _explain(client: Client, asked: argparse.Namespace) -> None:
     if asked.what == "-":
-        answer = client.post_text("explain", sys.stdin.read())
+        answer = client.post_bytes("explain", sys.stdin.buffer.read())
     elif asked.what.endswith(".json") and Path(asked.what).is_file():
-        answer = client.post_text("explain", Path(asked.what).read_text(encoding="utf-8"))
+        answer = client.post_bytes("explain", _content_of(asked.what))
     else:
         answer = client.get("explain", path=asked.what, account=asked.account)
     _shown(asked, answer, _show_explained)
+
+
+def _content_of(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise CallFailed(f"{file} cannot be read: {error}", exit_code=2) from error
 
 
 def _show_explained(told: Answer) -> None:
@@ -140,6 +147,8 @@ def _replay(client: Client, asked: argparse.Namespace) -> None:
     half = (asked.lane is None) != (asked.event is None)
     if half or sum((asked.id is not None, one_event, asked.since is not None)) != 1:
         raise CallFailed("replay what? A reaction's id, --lane and --event, or --since", "see --help", 2)
+    if asked.since is None:
+        _only_of_many(asked, "until", "rule", "state", "dry_run")
     if asked.id is not None:
         _shown(asked, _change(client, asked, f"reactions/{quote(asked.id, safe='')}/replay"), tables.facts)
     elif one_event:
@@ -149,10 +158,17 @@ def _replay(client: Client, asked: argparse.Namespace) -> None:
         _replay_many(client, asked)
 
 
+def _only_of_many(asked: argparse.Namespace, *names: str) -> None:
+    """One that is named is not chosen, nor counted: whoever says so would be surprised that it is done."""
+    said = [f"--{name.replace('_', '-')}" for name in names if getattr(asked, name)]
+    if said:
+        raise CallFailed(f"{', '.join(said)}: only where many are meant", "leave that out, and it is done", 2)
+
+
 def _replay_many(client: Client, asked: argparse.Namespace) -> None:
     """Counted first; then, if that is confirmed, page by page under one request id."""
-    until: datetime = asked.until or datetime.now(UTC)
-    wanted: dict[str, object] = {"since": asked.since.isoformat(), "until": until.isoformat()}
+    asked.until = asked.until or datetime.now(UTC)
+    wanted: dict[str, object] = {"since": asked.since.isoformat(), "until": asked.until.isoformat()}
     wanted |= {name: value for name, value in (("rule", asked.rule), ("state", asked.state)) if value is not None}
     counted = _summed(_pages(client, "replays", {**wanted, "dry_run": True}, "counting"))
     if asked.dry_run or not counted["reactions"]:
@@ -169,6 +185,7 @@ def _dead_letters(client: Client, asked: argparse.Namespace) -> None:
     elif asked.what == "show":
         _shown(asked, client.get("dead-letters/content", name=asked.name), _show_dead_letter)
     elif asked.name is not None:
+        _only_of_many(asked, "since", "until", "refused", "dry_run")
         _shown(asked, _change(client, asked, f"dead-letters/{asked.what}", name=asked.name), tables.facts)
     else:
         _dead_letters_all(client, asked)
@@ -206,7 +223,9 @@ def _backfill(client: Client, asked: argparse.Namespace) -> None:
 def _request(asked: argparse.Namespace) -> dict[str, object]:
     """One request for all pages, told so that it can be gone on with."""
     request = request_id(asked.request)
-    _say(f"request {request}: should this be interrupted, say the same with --request {request}, and it goes on")
+    times = ((name, getattr(asked, name, None)) for name in ("since", "until"))
+    again = "".join(f" --{name} {at.isoformat()}" for name, at in times if at is not None)  # 24h is another time then
+    _say(f"should this be interrupted, say the same with{again} --request {request}, and it goes on")
     return {"reason": asked.reason, "request": request}
 
 
@@ -236,7 +255,8 @@ def _confirm(asked: argparse.Namespace, question: str) -> None:
         return
     if not sys.stdin.isatty():
         raise NothingDone(f"{question} Nobody is there to say so: add --yes")
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # beside the answer, as all that is said
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise NothingDone("nothing was done")
 
 

@@ -31,14 +31,14 @@ def facts(content: Mapping[str, Any]) -> None:
 
 
 def cell(value: object) -> str:
-    """On one line, whatever it is; of a time, the seconds are enough."""
+    """On one line, whatever it is, and nothing that a terminal would obey; of a time, the seconds are enough."""
     if value is None:
         return ""
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={cell(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(cell(each) for each in value)
-    text = " ".join(str(value).split())
+    text = "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(value).split()))
     if len(text) > 19 and text[10:11] == "T" and text[:4].isdecimal() and text.endswith("+00:00"):
         return text[:19] + "Z"
     return text

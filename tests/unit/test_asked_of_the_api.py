@@ -92,7 +92,9 @@ def test_a_trial_counts_and_is_no_change(desk: Desk) -> None:
     assert desk.letters.blobs == {}
 
 
-@pytest.mark.parametrize("more", [{"after": "nonsense"}, {"after": "2026-11-26/x"}, {"dry_run": "no"}, {"rul": "score"}])
+@pytest.mark.parametrize(
+    "more", [{"after": "nonsense"}, {"after": "2026-11-26/x"}, {"dry_run": "no"}, {"rul": "score"}]
+)
 def test_a_replay_of_many_is_refused_for_what_it_does_not_know(desk: Desk, more: dict[str, Any]) -> None:
     now = desk.world.clock.now()
     times = {"since": now.replace(hour=0).isoformat(), "until": now.isoformat()}
@@ -100,7 +102,9 @@ def test_a_replay_of_many_is_refused_for_what_it_does_not_know(desk: Desk, more:
     assert desk.post("replays", **times, **more)[0] == 400
 
 
-@pytest.mark.parametrize("route", ["reactions/x/cancel", "reactions/x/replay", "controls/pause", "rules/score/backfill"])
+@pytest.mark.parametrize(
+    "route", ["reactions/x/cancel", "reactions/x/replay", "controls/pause", "rules/score/backfill"]
+)
 def test_what_cannot_be_tried_says_so(desk: Desk, route: str) -> None:
     status, told = desk.post(route, dry_run=True)
     assert (status, told["error"]) == (400, "this cannot be tried without being done")
@@ -116,7 +120,8 @@ def test_a_dead_letter_with_many_refused_events_is_answered_with_some_of_them(de
 
 def test_a_time_is_told_in_utc_or_is_none() -> None:
     found = api.moment("2026-11-26T00:30:00+02:00", "since")
-    assert found is not None and found.isoformat() == "2026-11-25T22:30:00+00:00"
+    assert found is not None
+    assert found.isoformat() == "2026-11-25T22:30:00+00:00"
     for wrong in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-26T08:00:00", "soon"):
         with pytest.raises(BadRequest):
             api.moment(wrong, "since")

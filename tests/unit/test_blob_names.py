@@ -34,6 +34,8 @@ def test_another_containers_blobs_are_not_asked_for(name: str) -> None:
     assert lake.read("acc", "lake", name, 1) is None
 
 
-@pytest.mark.parametrize("name", ["t/s/2026/11/26/8/a.json", "a..b/.hidden/c...csv", "Zürich/%2e%2e/x y.csv", "a" * 1024])
+@pytest.mark.parametrize(
+    "name", ["t/s/2026/11/26/8/a.json", "a..b/.hidden/c...csv", "Zürich/%2e%2e/x y.csv", "a" * 1024]
+)
 def test_what_only_looks_like_it_is_a_name(name: str) -> None:
     assert addressable(name)
