@@ -86,7 +86,7 @@ class Starting:
     def _post(self, step: Step, granted: Granted | None = None) -> Step:
         reaction = step.reaction
         action = action_of(reaction)
-        intent_in_time(reaction, self._clock.now())
+        intent = intent_in_time(reaction, self._clock.now())
         stamp = {"reaction_id": reaction.id, "attempt": str(reaction.attempt)}
         try:
             run_id = self._factory.create_run(action.pipeline, {**action.parameters, **stamp})
@@ -94,7 +94,10 @@ class Starting:
             self._steps.answered(reaction)
             return self._steps.end(step, State.FAILED, f"the factory refused the start of {action.pipeline}: {error}")
         except TargetBusy as error:
-            return self._steps.postpone(step, error, granted)
+            if intent.posted == 1:
+                return self._steps.postpone(step, error, granted)
+            self._steps.doubtful(reaction, error)  # an earlier start may have had its effect
+            return self._doubt(step, str(error))
         except InDoubt as error:
             self._steps.doubtful(reaction, error)
             return self._doubt(step, str(error))

@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import StorageUnavailable, TargetBusy, TargetRefused
 from shared.ports import RunStatus
-from tests.fakes import T0, accept_then_lose, landed, lose
+from tests.fakes import T0, accept_then_lose, busy, landed, lose
 from tests.world import RULES, Died, World
 
 MINUTE = timedelta(minutes=1)
@@ -405,3 +405,25 @@ def test_a_question_that_cannot_be_asked_is_asked_again() -> None:
     world.storage.before_call = busy
     ended_once(world)
     assert len(world.factory.started) == 1
+
+
+def test_a_start_in_doubt_that_then_meets_a_full_factory_is_not_forgotten() -> None:
+    world = World()
+
+    def lost_and_hidden(accept: Callable[[], str]) -> str:
+        accept()
+        world.factory.started[0].hidden_until = T0 + timedelta(seconds=140)  # the start is sent again after 120 s
+        return lose(accept)
+
+    answers = [lost_and_hidden, busy]
+
+    def answered(accept: Callable[[], str]) -> str:
+        return (answers.pop(0) if answers else well)(accept)
+
+    world.factory.on_start = answered
+    world.deliver(landed("in/b1/a.csv"))
+    while answers:
+        assert world.look_when_due(timedelta(minutes=10))
+    assert world.states() == ["starting"], "the first start may have had its effect"
+    ended_once(world)
+    assert [s.run.id for s in world.factory.started] == ["run-1"]
