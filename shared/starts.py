@@ -170,11 +170,14 @@ class Starts:
         me: Waiter,
         unseen: set[str],
     ) -> Granted | None:
-        """Takes everything; or gives back what it took, where somebody was quicker with the rest."""
+        """Takes everything; or gives back what it took, where somebody was quicker with the rest.
+
+        What has no limit is taken last, so that it never has to be given back.
+        """
         permit = Permit(reaction_id=reaction.id, since=self._clock.now(), attempt=reaction.attempt)
         taken: list[Demand] = []
         paid: list[tuple[Resource, Resource]] = []
-        for demand in demands:
+        for demand in sorted(demands, key=lambda demand: demand.resource in unseen):
             name = demand.resource
             if name in unseen:
                 done = self._permits.hold(name, permit)
@@ -186,12 +189,28 @@ class Starts:
             else:
                 done = True
             if not done:
-                self.refund(Granted(at=permit.since, paid=tuple(paid)))
-                for each in taken:
-                    self._permits.release(each.resource, reaction.id)
+                self._give_back(permit, taken, paid, seen)
                 return None
             taken += [demand] if demand.holds else []
         return Granted(at=permit.since, paid=tuple(paid), probes=go.probes)
+
+    def _give_back(
+        self,
+        permit: Permit,
+        taken: Sequence[Demand],
+        paid: Sequence[tuple[Resource, Resource]],
+        seen: Mapping[str, Resource],
+    ) -> None:
+        """What was granted for a start that cannot begin, unless another worker goes on with the same reaction."""
+        relied_on: set[str] = set()
+        for demand in taken:
+            name = demand.resource
+            before = seen.get(name)
+            there = before is not None and limits.holds(before, permit.reaction_id)
+            if there or not self._permits.take_back(name, permit):
+                relied_on.add(name)
+        back = tuple((before, after) for before, after in paid if after.name not in relied_on)
+        self.refund(Granted(at=permit.since, paid=back))
 
     def refund(self, granted: Granted | None) -> None:
         """Gives back what a start has paid that was none, where nobody else has been granted a start since."""

@@ -465,6 +465,14 @@ class FakePermits:
         self.storage.call("release permit")
         self.held.get(resource, {}).pop(reaction_id, None)
 
+    def take_back(self, resource: str, permit: Permit) -> bool:
+        self.storage.call("take back permit")
+        held = self.held.get(resource, {})
+        if held.get(permit.reaction_id) != permit:
+            return False
+        del held[permit.reaction_id]
+        return True
+
     def wait(self, resource: str, waiter: Waiter) -> None:
         self.storage.call("wait for permit")
         self.queues.setdefault(resource, {})[waiter.order] = waiter

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from azure.core import MatchConditions
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 
 from shared.cloud import rows
@@ -117,6 +118,19 @@ class PermitTable:
     def release(self, resource: str, reaction_id: str) -> None:
         with storage_call(f"release of {resource} by {reaction_id}"):
             self._table.delete_entity(_partition(resource), f"{_PERMIT}{reaction_id}")
+
+    def take_back(self, resource: str, permit: Permit) -> bool:
+        partition, key = _partition(resource), f"{_PERMIT}{permit.reaction_id}"
+        with storage_call(f"return of {resource} by {permit.reaction_id}"):
+            try:
+                row = self._table.get_entity(partition, key)
+                if _permit(rows.plain(row)) != permit:
+                    return False
+                unchanged = MatchConditions.IfNotModified
+                self._table.delete_entity(partition, key, etag=rows.etag(row), match_condition=unchanged)
+            except (ResourceModifiedError, ResourceNotFoundError):
+                return False
+        return True
 
     def wait(self, resource: str, waiter: Waiter) -> None:
         properties = {"since": waiter.since, "attempt": 0, "seen": waiter.seen}

@@ -231,6 +231,12 @@ class Permits(Protocol):
     def release(self, resource: str, reaction_id: str) -> None:
         """Idempotent."""
 
+    def take_back(self, resource: str, permit: Permit) -> bool:
+        """Releases a permit that has just been granted, as it was granted.
+
+        False if it is not as it was: somebody else goes on with the same reaction, and relies on it.
+        """
+
     def wait(self, resource: str, waiter: Waiter) -> None:
         """Queues, or says that it still waits. Idempotent."""
 

@@ -558,6 +558,17 @@ def test_a_permit_is_held_once_and_released_once(ledger: Ledger) -> None:
     assert ledger.permits.read("factory:f").permits == (permit(2),)
 
 
+def test_a_permit_is_taken_back_only_as_it_was_granted(ledger: Ledger) -> None:
+    mine, again = permit(1), replace(permit(1), since=T0 + timedelta(seconds=1))
+    assert ledger.permits.take_back("rule:score", mine) is False
+    assert ledger.permits.grant(ledger.permits.read("rule:score"), mine)
+    assert ledger.permits.grant(ledger.permits.read("rule:score"), again)
+    assert ledger.permits.take_back("rule:score", mine) is False
+    assert ledger.permits.read("rule:score").permits == (again,)
+    assert ledger.permits.take_back("rule:score", again) is True
+    assert ledger.permits.read("rule:score").permits == ()
+
+
 def test_what_is_left_alone_is_not_held_without_a_look(ledger: Ledger) -> None:
     assert ledger.permits.save_head(ledger.permits.read("factory:f"))
     seen = ledger.permits.read("factory:f")

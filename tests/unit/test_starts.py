@@ -12,6 +12,7 @@ import pytest
 from shared import limits
 from shared.controls import Pause
 from shared.errors import InDoubt, TargetBusy
+from shared.looks import lane_key
 from shared.ports import Permit, Resource, RunStatus, Waiter
 from shared.reactions import State
 from tests.fakes import T0, busy, landed, lose
@@ -612,3 +613,40 @@ def test_an_unclear_start_is_not_sent_again_while_starts_are_stopped() -> None:
     resume(world, None)
     count_starts(world, lambda accept: accept())
     play_until(world, lambda: started(world) == ["b1"])
+
+
+def test_what_another_worker_relies_on_is_not_given_back() -> None:
+    """Two look at one lane: the one that is too late with the second permit leaves the first one alone."""
+    world = limited("{concurrency: 2, resources: [pool]}", head="factory: {concurrency: 5}\nresources: {pool: 1}\n")
+    first, other = World(storage=world.storage, rules=world.rules, clock=world.clock), world
+    shared_parts = ("lanes", "due", "wake_ups", "permits", "controls", "recent", "manifests", "archive", "factory")
+    for name in shared_parts:
+        setattr(first, name, getattr(other, name))
+    first.restart()
+    grants = 0
+
+    def between(_number: int, what: str) -> None:
+        nonlocal grants
+        grants += what == "grant permit"
+        if what == "grant permit" and grants == 2:  # the first worker holds the factory's; it is slow with the rest
+            world.nothing_breaks()
+            world.clock.advance(SECOND)
+            [lane] = world.lanes.partitions
+            other.engine.look(lane_key(lane))
+            assert world.states() == ["running"]
+            world.storage.before_call = die_at_grant
+
+    def die_at_grant(_number: int, what: str) -> None:
+        if what == "read permits":  # it has given back what it could, and dies before it tries again
+            raise Died
+
+    world.storage.before_call = between
+    with pytest.raises(Died):
+        first.deliver(landed("in/b1/a.csv"))
+    world.nothing_breaks()
+    assert len(started(world)) == 1
+    assert {name: len(held) for name, held in world.permits.held.items()} == {
+        "factory:adf": 1,
+        "resource:pool": 1,
+        "rule:score": 1,
+    }
