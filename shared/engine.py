@@ -176,11 +176,16 @@ class Engine:
                 next_look = self._clock.now() + UNREADABLE_WAIT
                 break
             if done:
-                next_look = _earliest(next_look, overdue.due(self._rule(read), read.head))
+                next_look = _earliest(next_look, self._overdue_at(read))
                 break
         else:
             next_look = self._clock.now() + LATER
         self._scheduler.reschedule(due, lane_key(lane), next_look)
+
+    def _overdue_at(self, lane: Lane) -> datetime | None:
+        """When the lane's next file is overdue. A time that is over already was not for this worker to act on."""
+        at = overdue.due(self._rule(lane), lane.head)
+        return at if at is None or at > self._clock.now() else self._clock.now() + LATER
 
     def _step(self, lane: Lane, observed: Observed) -> tuple[bool, datetime | None]:
         """One step. (True, when to look again) once there is nothing more to do now."""

@@ -282,3 +282,19 @@ def test_what_was_missed_is_the_same_whoever_looks_when_besides(files: list[int]
         return missed(made)
 
     assert told(looks) == told([])
+
+
+def test_a_worker_with_older_rules_leaves_what_is_overdue_alone_and_does_not_look_at_once_for_ever() -> None:
+    made = world()
+    made.restart(rules=NIGHTLY.replace("_*", "_x*"), modified=T0 + HOUR)
+    until(made, T0 + HOUR)
+    made.engine.look(lane_key(lane_id("missing", "")))  # its head knows the newer rules
+    until(made, T0 + DAY + HOUR)
+    made.restart(rules=NIGHTLY, modified=T0)
+    made.clock.advance(DAY)
+    began = made.clock.now()
+    for _ in range(5):
+        made.engine.look(lane_key(lane_id("missing", "")))
+        assert made.due.rows[lane_key(lane_id("missing", ""))].at > made.clock.now()
+    assert made.clock.now() == began
+    assert missed(made) == [T0 + DAY]
