@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import ATTEMPT_TAG, REACTION_TAG, Deployment, Endpoint, ModelVersion, Provisioning
@@ -14,6 +16,9 @@ from shared.rollouts.phases import Phases
 from shared.rollouts.saving import PERMIT_WAIT, SHORTLY, RolloutSteps, action_of, no_endpoint, rollout_of
 from shared.starts import Granted, Starts
 from shared.steps import CALL_DEADLINE, Observed, Step, Steps, advised_wait, intent_in_time
+
+LISTED_BY: Final = timedelta(minutes=10)
+"""AML's list may lag; a deployment that is not in it after so long is not there."""
 
 
 class Rollouts:
@@ -126,14 +131,32 @@ class Rollouts:
         if overdue and found is not None and found.reaction not in {None, step.reaction.id}:
             why = f"after {action.timeout} deployment {found.name} of reaction {found.reaction} is still in the way"
             return self._steps.end(step, State.FAILED, why)
-        again = step.reaction.moved_to(
+        return self._ask_again(step, endpoint, intent)
+
+    def _ask_again(self, step: Step, endpoint: Endpoint, intent: Intent) -> Step:
+        reaction, now, name = step.reaction, self._clock.now(), action_of(step.reaction).deployment
+        probe = False
+        if endpoint.deployment(name) is None:
+            if reaction.cancel is not None and now >= intent.since + LISTED_BY:
+                return self._steps.cancelled(step, f"deployment {name} is not to be seen")
+            why, until, probe = self._may_send(reaction)
+            if until is not None:
+                told = f"in doubt: deployment {name} is not to be seen, and {why}"
+                return self._steps.save(step, reaction.moved_to(State.STARTING, told, now, next_look=until))
+        again = reaction.moved_to(
             State.STARTING,
             "in doubt: looking for the deployment, or asking for it again",
             now,
-            intent=replace(intent, deadline=now + CALL_DEADLINE, posted=intent.posted + 1),
+            intent=replace(intent, deadline=now + CALL_DEADLINE, posted=intent.posted + 1, probe=probe),
             next_look=now + CALL_DEADLINE,
         )
         return self._ask_for_it(self._steps.save(step, again), endpoint)
+
+    def _may_send(self, reaction: Reaction) -> tuple[str, datetime | None, bool]:
+        """As TargetSteps.may_post; what somebody wants to end is not asked for again."""
+        if reaction.cancel is not None:
+            return "its end is wanted", self._clock.now() + PERMIT_WAIT, False
+        return self._steps.may_post(reaction)
 
     def _ask_for_it(self, step: Step, endpoint: Endpoint, granted: Granted | None = None) -> Step:
         reaction, action = step.reaction, action_of(step.reaction)

@@ -6,6 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from shared.acts import Request
+from shared.cancelling import Cancelling
+from shared.controls import Pause
 from shared.errors import InDoubt, TargetBusy, TargetRefused, TargetUnavailable
 from shared.models import ModelRef, deployment_name
 from tests.endpoint import (
@@ -24,7 +27,7 @@ from tests.endpoint import (
     standing,
     with_live,
 )
-from tests.fakes import registered
+from tests.fakes import T0, registered
 
 # --- what is not seen at once -----------------------------------------------------------------------------------------
 
@@ -60,6 +63,31 @@ def test_a_start_in_doubt_that_then_meets_a_409_is_not_forgotten() -> None:
     made.settle()
     other = deployment_name(ModelRef(name="other", version="1"))
     assert (made.states(), standing(made)) == (["succeeded"] * 3, ([other], {other: 100}))
+
+
+def test_a_start_in_doubt_is_not_sent_again_while_all_starts_are_stopped() -> None:
+    made = with_live()
+    made.workspace.hooks["create deployment"] = failing(1, InDoubt("reset"))
+    candidate(made)
+    made.controls.pause(None, Pause(by="ann", at=T0, reason="costs"))
+    for _ in range(10):
+        assert made.look_when_due()
+    assert (made.states()[-1], made.workspace.writes) == ("starting", [])
+    assert "all starts are stopped by ann" in made.reactions()[-1].reason
+    made.controls.resume(None)
+    made.settle()
+    assert (made.states()[-1], made.workspace.writes.count(f"create {D2}")) == ("succeeded", 1)
+
+
+def test_a_start_in_doubt_whose_end_is_wanted_is_not_sent_again() -> None:
+    made = with_live()
+    made.workspace.hooks["create deployment"] = failing(1, InDoubt("reset"))
+    candidate(made)
+    made.clock.advance(MINUTE)
+    request = Request(id="r1", by="ann", reason="wrong model")
+    Cancelling(lanes=made.lanes, scheduler=made.scheduler, clock=made.clock).cancel(made.reactions()[-1].id, request)
+    made.settle()
+    assert (made.states()[-1], made.workspace.writes) == ("cancelled", [])
 
 
 # --- what takes too long ----------------------------------------------------------------------------------------------
