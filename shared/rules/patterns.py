@@ -216,6 +216,8 @@ def segments_of(text: str) -> list[str]:
     """
     _refuse_signs(text)
     segments = text.split("/")
+    if "://" in text:
+        raise PatternError(f"{text!r} is an address; write the container and the path in it, such as lake/in/a.csv")
     if text.startswith("/"):
         raise PatternError(f"{text!r} begins with a slash; leave it out")
     if "" in segments:

@@ -27,6 +27,7 @@ _WORDS: Final[dict[str, bool | None]] = {
 }
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}|0o[0-7]{1,18}|0x[0-9a-fA-F]{1,15}")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
+_IN_BRACES: Final = "while parsing a flow mapping"
 _TAG: Final = "tag:yaml.org,2002:"
 _TAGS: Final = frozenset(_TAG + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq"))
 
@@ -82,9 +83,22 @@ def _of_parser(error: MarkedYAMLError) -> tuple[int, str]:
         return line, "has a second document (---); a rules file is one document"
     if "'\\t'" in str(error.problem):
         return line, "is not YAML: a tab; indent with spaces"
-    hint = "; put text with braces in quotes" if error.context == "while parsing a flow mapping" else ""
     context = f" ({error.context})" if error.context else ""
-    return line, f"is not YAML: {error.problem}{context}{hint}"
+    return line, f"is not YAML: {error.problem}{context}{_hint(error)}"
+
+
+def _hint(error: MarkedYAMLError) -> str:
+    """What most often is meant by text that is not in quotes."""
+    problem = str(error.problem)
+    if "undefined alias" in problem:
+        return "; put text that begins with * in quotes"
+    if "mapping values are not allowed" in problem:
+        return "; put text with a colon in quotes, or indent the line as those beside it"
+    if error.context == _IN_BRACES and "got ':'" in problem:
+        return "; put text with a colon in quotes"
+    if error.context == _IN_BRACES:
+        return "; put text with braces in quotes"
+    return "; put the whole text in quotes" if problem.endswith(("found '<scalar>'", "found '{'")) else ""
 
 
 class _TooMuch(Exception):

@@ -37,6 +37,11 @@ WHOLE_FILES = [
     ("a control character", "version: 1\nreactions: \x07\n", [(2, "U+0007 must not occur")]),
     ("two documents", RULE + "---\nversion: 1\n", [(6, "has a second document")]),
     ("an unknown alias", RULE + "    retry: *again\n", [(6, "undefined alias 'again'")]),
+    ("a star without quotes", RULE + "    notify: *.csv\n", [(6, "; put text that begins with * in quotes")]),
+    ("text after braces", RULE + "    with:\n      a: {b}/c\n", [(7, "; put the whole text in quotes")]),
+    ("braces after braces", RULE + "    with:\n      a: {b}{c}\n", [(7, "; put the whole text in quotes")]),
+    ("a colon in braces", RULE + "    with: {a: b: c}\n", [(6, "; put text with a colon in quotes")]),
+    ("a colon in text", RULE + "    notify: a: b\n", [(6, "; put text with a colon in quotes")]),
     ("a list inside itself", "version: 1\nreactions: &a [*a]\n", [(1, "aliases grow without end")]),
     (
         "a bomb of aliases",

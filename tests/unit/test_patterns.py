@@ -78,6 +78,8 @@ def test_the_container_must_be_the_same():
         ("/lake/a", "begins with a slash"),
         ("lake//a", "empty segment"),
         ("lake/a/", "empty segment"),
+        ("https://x.blob.core.windows.net/lake/a", "is an address; write the container and the path in it"),
+        ("abfss://lake@x.dfs.core.windows.net/a", "is an address"),
         ("La/a", "name of a container"),
         ("la/a", "name of a container"),
         ("Lake/a", "name of a container"),
