@@ -35,7 +35,8 @@ class FileLanded(Section):
     )
     exclude: list[fields.Glob] = Field(
         default=[],
-        description="Which of them not: globs for the name; with a slash in it, for folders anywhere in the path.",
+        description="Which of them not: globs for the name; with a slash in it, for folders anywhere in the "
+        "path below the container, whose name does not belong here.",
         examples=[["_*", "*.tmp", "_temporary/"]],
     )
 
@@ -103,7 +104,8 @@ class Collect(Section):
         default=[],
         min_length=1,
         description="Wait until each of these files is there; names within the pattern's folder, which is the path "
-        "before the first segment with a star.",
+        "before the first segment with a star. Where that folder has captures, name them in `by`: else files of "
+        "different folders complete each other.",
     )
     give_up_after: fields.Duration = Field(
         default=None,
