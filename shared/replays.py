@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from shared import acts
+from shared import acts, chains
 from shared.acts import Answer, Request
 from shared.errors import NotPossible, NotThere
 from shared.lanes import PendingEvent, TakenEvent
@@ -23,7 +23,6 @@ PAGE: Final = 25
 """Reactions that are replayed by one call of a replay by filter."""
 LOOKED_AT: Final = 250
 """Reactions that are looked at by one call, whether or not they match."""
-_CHAIN: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +109,7 @@ class Replays:
             last = place
             if reaction is None or not wanted.takes(reaction):
                 continue
-            if not reaction.final:
+            if self._acting(reaction) is not None:
                 left["has not ended"] += 1
                 continue
             self._one(reaction, request, counts, left)
@@ -150,15 +149,7 @@ class Replays:
 
     def _events(self, reaction: Reaction) -> tuple[list[TakenEvent], Counter[str]]:
         """The events to be replayed, and how many are left out for what."""
-        found = list(self._lanes.events_of(reaction.id))
-        before = reaction.replaces
-        for _ in range(_CHAIN):
-            if before is None:
-                break
-            replaced = reaction_id(reaction.lane, before)
-            found = [*self._lanes.events_of(replaced), *found]
-            its = self._lanes.reaction(replaced)
-            before = its.replaces if its is not None else None
+        found = chains.events_of(self._lanes, reaction)
         unfit = Counter(why for taken in found if (why := self._unfit(taken.pending)) is not None)
         return [taken for taken in found if self._unfit(taken.pending) is None], unfit
 
@@ -186,13 +177,23 @@ class Replays:
         if reaction is not None:
             self._lanes.add_history(wanted, acts.line(reaction, request, "replayed", self._clock))
 
-    @staticmethod
-    def _refuse_running(reaction: Reaction | None) -> None:
-        if reaction is not None and not reaction.final:
-            raise NotPossible(
-                f"reaction {reaction.id} is {reaction.state}: its events are being acted on",
-                "wait for its end, or cancel it first",
-            )
+    def _refuse_running(self, reaction: Reaction | None) -> None:
+        why = self._acting(reaction) if reaction is not None else None
+        if why is not None:
+            raise NotPossible(f"{why}: its events are being acted on", "wait for its end, or cancel it first")
+
+    def _acting(self, reaction: Reaction) -> str | None:
+        """Which reaction acts on its events now: it, or one that has taken its place; None where all have ended."""
+        while reaction.state is State.SUPERSEDED:
+            heir = self._lanes.reaction(reaction_id(reaction.lane, reaction.seq + 1))
+            if heir is None:
+                head = self._lanes.read(reaction.lane).head
+                inherited = head is not None and head.inherits == reaction.seq
+                return f"reaction {reaction.id} gives way to the lane's next" if inherited else None
+            if heir.replaces != reaction.seq:
+                return None
+            reaction = heir
+        return None if reaction.final else f"reaction {reaction.id} is {reaction.state}"
 
 
 def _brought(event: PendingEvent, request: Request) -> bool:

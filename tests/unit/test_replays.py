@@ -136,3 +136,26 @@ def test_neither_a_cooldown_nor_what_runs_keeps_a_replay_from_its_turn(limits: s
     world.look_when_due()
     run_down(world)
     assert len(world.factory.started) == 3
+
+
+def test_what_gave_way_is_not_replayed_while_another_acts_on_its_events() -> None:
+    world = World(rules=RULES + "    limits: {while-running: replace}\n")
+    world.deliver(landed("in/b/a.csv"))
+    world.look_when_due(timedelta(minutes=1))
+    world.deliver(landed("in/b/b.csv"))
+    world.factory.end("run-1", RunStatus.CANCELLED)
+    world.look_when_due()
+    assert world.states() == ["superseded", "running"]
+    old, new = world.reactions()
+    world.clock.advance(timedelta(minutes=1))
+    told = desk(world).page(everything(world), None, WHO)
+    assert (told["new"], told["left_out"]) == (0, {"has not ended": 2})
+    [event] = (taken.pending.id for taken in world.lanes.events_of(old.id))
+    with pytest.raises(NotPossible, match=f"reaction {new.id} is running: its events are being acted on"):
+        desk(world).reaction(old.id, WHO)
+    with pytest.raises(NotPossible, match=f"reaction {new.id} is running"):
+        desk(world).event(old.lane, event, WHO)
+    world.factory.end("run-2", RunStatus.FAILED)
+    world.settle()
+    world.clock.advance(timedelta(minutes=1))
+    assert desk(world).page(everything(world), None, WHO)["new"] == 2
