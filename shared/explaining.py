@@ -30,7 +30,12 @@ _WOULD: Final[Mapping[type[Decision], str]] = {
     Replace: "replace what runs",
     Expect: "note that a file is expected",
 }
-_NEVER_CAME: Final = "no rule was given it: it never came in, or longer ago than identities are kept"
+_NEVER_CAME: Final = (
+    "no rule was given it: it never came in, or longer ago than identities are kept, or the rules were others then"
+)
+_UNMATCHED: Final = (
+    "no rule waits for it now: were it to come in, it would be counted as unmatched, and nothing be kept"
+)
 
 
 class Explaining:
@@ -95,7 +100,7 @@ class Explaining:
         rules = [self._by_rule(rule, event, key) for rule in self._rules.rules.values()]
         told: Json = {"key": key, "rules": rules}
         if not any(rule["matches"] for rule in rules):
-            return {**told, "outcome": "no rule waits for it: it is counted as unmatched, and nothing is kept of it"}
+            return {**told, "outcome": _UNMATCHED}
         if not any(rule.get("state") for rule in rules):
             return {**told, "outcome": _NEVER_CAME}
         return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,16 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_what_is_asked_is_beside_the_answer(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+@pytest.fixture
+def yes() -> Iterator[None]:
+    """Somebody at a terminal, who says so."""
+    before, sys.stdin = sys.stdin, Terminal("y\n")
+    yield
+    sys.stdin = before
+
+
+@pytest.mark.usefixtures("yes")
+def test_what_is_asked_is_beside_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
     said("replay", "--since", "1h", "--reason", "r", "--json")
     told = capsys.readouterr()
     assert json.loads(told.out)["events"] == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,7 +28,7 @@ class Desk:
         self.world = World()
         self.letters = FakeDeadLetters()
         self.letters.put("a.json", json.dumps([{"id": "1"}]))
-        self.app = SimpleNamespace(
+        self.app: Any = SimpleNamespace(
             platform_authenticates=True,
             clock=self.world.clock,
             rules=rules_of(self.world.rules),
@@ -54,10 +55,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk() -> Iterator[Desk]:
     made = Desk()
-    monkeypatch.setattr(wiring, "app", lambda: made.app)
-    return made
+    wiring.use(made.app)
+    yield made
+    wiring.use(None)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from tests.world import RULES, World, rules_of
 WAITING = RULES.replace('collect: {by: "{batch}"}', 'collect: {by: "{batch}", all-of: [a.csv, b.csv]}')
 
 
-def waits(world: World, path: str, time: datetime = T0) -> dict[str, Any]:
-    explaining = Explaining(
+def explained(world: World) -> Explaining:
+    return Explaining(
         rules=rules_of(world.rules),
         lanes=world.lanes,
         controls=world.controls,
@@ -26,7 +26,10 @@ def waits(world: World, path: str, time: datetime = T0) -> dict[str, Any]:
         clock=world.clock,
         remembered=Remembered(archive=world.archive, clock=world.clock, retention=DEFAULT_RETENTION),
     )
-    told: Any = explaining.delivered(delivery(landed(path, time=time)))["rules"]
+
+
+def waits(world: World, path: str, time: datetime = T0) -> dict[str, Any]:
+    told: Any = explained(world).delivered(delivery(landed(path, time=time)))["rules"]
     [found] = told
     return dict(found)
 
@@ -58,3 +61,14 @@ def test_what_will_be_skipped_is_skipped_in_a_pause_too() -> None:
     assert told["waits"] == "for the next look, which would skip it: too-old"
     world.settle()
     assert waits(world, "in/b1/a.csv", time=old)["state"] == "skipped"
+
+
+def test_what_other_rules_made_of_an_event_is_not_denied() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    world.restart(RULES.replace("lake/in/", "lake/out/"))
+    assert len(world.reactions()) == 1
+    told = explained(world).delivered(delivery(landed("in/b1/a.csv")))
+    assert told["outcome"] == (
+        "no rule waits for it now: were it to come in, it would be counted as unmatched, and nothing be kept"
+    )
