@@ -36,7 +36,7 @@ def _reactions(call: Call) -> api.Answer:
     days, top = call.number("days", 1, DAYS_AT_MOST), call.number("top", 100, 1000)
     app, rule, state = call.app, call.text("rule"), state_of(call.text("state"))
     found = app.queries.reactions(now=app.clock.now(), days=days, rule=rule, state=state, top=top)
-    return {"reactions": found, "refused": app.queries.refused()}
+    return {"reactions": found.reactions, "complete": found.complete, "refused": app.queries.refused()}
 
 
 @blueprint.function_name("show_reaction")

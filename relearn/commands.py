@@ -70,6 +70,8 @@ def _reactions(client: Client, asked: argparse.Namespace) -> None:
 def _show_reactions(told: Answer) -> None:
     columns = ("id", "rule", "key", "state", "created", "event_count", "reason")
     tables.show(told["reactions"], columns, none="no reactions")
+    if not told.get("complete", True):
+        _say("there are older ones that were not looked at: ask for fewer days")
     counts = told["refused"]["counts"]
     if counts:
         print(f"\nrefused events: {tables.cell(counts)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -27,8 +28,19 @@ from shared.reactions import (
 from shared.rules import DeployModel, Rules
 
 DAYS_AT_MOST: Final = 30
+LOOKED_AT: Final = 5000
+"""Reactions that one call reads, whether or not they are asked for: seconds, where an HTTP call has less than four
+minutes."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of an event that never was: of a question about a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Some reactions. Not `complete`: there were more to be looked at than one call does."""
+
+    reactions: list[Json]
+    complete: bool
 
 
 class Queries:
@@ -58,22 +70,27 @@ class Queries:
         rule: str | None = None,
         state: State | None = None,
         top: int = 100,
-    ) -> list[Json]:
+    ) -> Listed:
         """Reactions created in the last days, newest first, each as it is now: the list itself may lag behind."""
         listed: list[Json] = []
+        for number, listed_id in enumerate(self._listed(now, days)):
+            if len(listed) >= top:
+                break
+            if number == LOOKED_AT:
+                return Listed(reactions=listed, complete=False)
+            try:
+                reaction = self._lanes.reaction(listed_id)
+            except UnreadableRow:
+                continue  # asked for by itself, it says why it cannot be shown
+            if reaction is None or (rule or reaction.rule) != reaction.rule:
+                continue
+            if state in (None, reaction.state):
+                listed.append(summary(reaction))
+        return Listed(reactions=listed, complete=True)
+
+    def _listed(self, now: datetime, days: int) -> Iterator[str]:
         for back in range(days):
-            for listed_id, _ in self._recent.reactions(now - timedelta(days=back)):
-                try:
-                    reaction = self._lanes.reaction(listed_id)
-                except UnreadableRow:
-                    continue  # asked for by itself, it says why it cannot be shown
-                if reaction is None or (rule or reaction.rule) != reaction.rule:
-                    continue
-                if state in (None, reaction.state):
-                    listed.append(summary(reaction))
-                if len(listed) >= top:
-                    return listed
-        return listed
+            yield from (listed_id for listed_id, _ in self._recent.reactions(now - timedelta(days=back)))
 
     def reaction(self, reaction_id: str) -> Json | None:
         """One reaction with its history, events, run and lineage; None if there is no such reaction."""

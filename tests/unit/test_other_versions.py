@@ -70,7 +70,7 @@ def test_a_model_that_its_run_registered_is_taken_in_all_the_same(world: World) 
 
 
 def test_lists_show_the_others(world: World) -> None:
-    [shown] = world.queries.reactions(now=world.clock.now())
+    [shown] = world.queries.reactions(now=world.clock.now()).reactions
     assert shown["id"] == reaction_id(OTHER, 1)
     with pytest.raises(UnreadableRow):
         world.queries.reaction(reaction_id(LANE, 1))
