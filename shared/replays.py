@@ -12,7 +12,7 @@ from typing import Final
 
 from shared import acts, chains
 from shared.acts import Answer, Request
-from shared.errors import NotPossible, NotThere
+from shared.errors import NotPossible, NotThere, UnreadableRow
 from shared.lanes import PendingEvent, TakenEvent
 from shared.looks import Scheduler, lane_key
 from shared.ports import Clock, Lanes, Recent
@@ -103,19 +103,22 @@ class Replays:
         counts: Counter[str] = Counter()
         left: Counter[str] = Counter()
         last: str | None = None
-        for number, (place, reaction) in enumerate(self._listed(wanted, after)):
+        for number, (place, listed) in enumerate(self._listed(wanted, after)):
             if number == LOOKED_AT or counts["reactions"] == PAGE:
                 return _page(counts, left, last)
             last = place
-            if reaction is None or not wanted.takes(reaction):
-                continue
-            if self._acting(reaction) is not None:
-                left["has not ended"] += 1
-                continue
-            self._one(reaction, request, counts, left)
+            try:
+                reaction = self._lanes.reaction(listed)
+                if reaction is not None and wanted.takes(reaction):
+                    self._one(reaction, request, counts, left)
+            except UnreadableRow:  # no other has to wait for it
+                left["a later version wrote it"] += 1
         return _page(counts, left, None)
 
     def _one(self, reaction: Reaction, request: Request | None, counts: Counter[str], left: Counter[str]) -> None:
+        if self._acting(reaction) is not None:
+            left["has not ended"] += 1
+            return
         if request is None:
             counts["reactions"] += 1
             counts["events"] += reaction.events
@@ -129,7 +132,7 @@ class Replays:
             counts["new"] += self._bring_in(reaction.lane, events, request)
             self._note(reaction.id, request)
 
-    def _listed(self, wanted: Filter, after: str | None) -> Iterator[tuple[str, Reaction | None]]:
+    def _listed(self, wanted: Filter, after: str | None) -> Iterator[tuple[str, str]]:
         """Reactions of the days in question, newest first, each with its place in the list."""
         day, _, reaction = (after or "").partition("/")
         skipping = bool(after)
@@ -141,7 +144,7 @@ class Replays:
                     if skipping and of_day == day:
                         skipping = listed != reaction
                         continue
-                    yield f"{of_day}/{listed}", self._lanes.reaction(listed)
+                    yield f"{of_day}/{listed}", listed
                 skipping = False
             at -= timedelta(days=1)
 

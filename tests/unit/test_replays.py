@@ -159,3 +159,10 @@ def test_what_gave_way_is_not_replayed_while_another_acts_on_its_events() -> Non
     world.settle()
     world.clock.advance(timedelta(minutes=1))
     assert desk(world).page(everything(world), None, WHO)["new"] == 2
+
+
+def test_what_a_later_version_wrote_keeps_no_other() -> None:
+    world = ended(3)
+    world.lanes.unreadable.add(world.reactions()[1].lane)
+    told = desk(world).page(everything(world), None, WHO)
+    assert (told["new"], told["left_out"], told["next"]) == (2, {"a later version wrote it": 1}, None)
