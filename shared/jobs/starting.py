@@ -83,11 +83,22 @@ class Starting:
             found = self._workspace.job(name)
             component = self._workspace.component(action.component)
         except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+            if isinstance(error, TargetRefused) and reaction.cancel is not None and now >= intent.since + SHOWN_BY:
+                return self._steps.cancelled(step, f"it is unclear whether job {name} was started: {error}")
             return self._doubt(step, f"the workspace cannot be asked: {error}", advised_wait(error, reaction))
         if found is not None:
             return self._adopt(step, found)
-        if reaction.cancel is not None and now >= intent.since + SHOWN_BY:
-            return self._steps.cancelled(step, f"it is unclear whether job {name} was started; it is not to be seen")
+        return self._not_there(step, component, intent)
+
+    def _not_there(self, step: Step, component: Component | None, intent: Intent) -> Step:
+        reaction, action, now = step.reaction, action_of(step.reaction), self._clock.now()
+        name = job_name(reaction)
+        if now >= intent.since + SHOWN_BY:
+            if reaction.cancel is not None:
+                why = f"it is unclear whether job {name} was started; it is not to be seen"
+                return self._steps.cancelled(step, why)
+            if component is None:  # nothing to send, and nothing to wait for
+                return self._steps.end(step, State.FAILED, _unknown(action))
         why, until, probe = self._steps.may_post(reaction)
         if reaction.cancel is not None or until is not None or component is None:
             told = f", and {why}" if until is not None else ""

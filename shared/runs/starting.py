@@ -116,6 +116,9 @@ class Starting:
                 intent.since - QUERY_PADDING, now + QUERY_PADDING, pipeline=action_of(reaction).pipeline
             )
         except (TargetBusy, TargetUnavailable, TargetRefused) as error:
+            long = now >= intent.doubt_since + DOUBT_QUERIES[-1]
+            if isinstance(error, TargetRefused) and reaction.cancel is not None and long:
+                return self._steps.cancelled(step, f"it is unclear whether a run was started: {error}")
             waiting = reaction.moved_to(
                 State.STARTING,
                 f"in doubt, and the factory cannot be asked: {error}",

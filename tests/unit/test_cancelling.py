@@ -7,7 +7,7 @@ import pytest
 from shared.acts import Request
 from shared.cancelling import Cancelling
 from shared.errors import InDoubt, NotPossible, NotThere, TargetBusy, TargetRefused, TargetUnavailable
-from shared.ports import RunStatus
+from shared.ports import Run, RunStatus
 from shared.reactions import Phase, Reaction
 from tests.endpoint import D1, D2, candidate, failing, in_phase, standing, with_live
 from tests.endpoint import RULES as ROLLOUT_RULES
@@ -93,6 +93,27 @@ def test_a_factory_that_refuses_is_told_of() -> None:
     world.settle()
     assert world.states() == ["cancelled"]
     assert told(world)[-1].endswith("run run-1 not cancelled, the factory refused: 409 no")
+
+
+def test_a_start_in_doubt_of_which_the_factory_refuses_to_tell_is_ended_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+
+    def lost(_accept: object) -> str:
+        raise InDoubt("no answer")
+
+    def refused(*_given: object, **_named: object) -> list[Run]:
+        raise TargetRefused("403 Forbidden", status=403)
+
+    world.factory.on_start = lost
+    monkeypatch.setattr(world.factory, "runs_updated", refused)
+    world.deliver(landed("in/b1/a.csv"))
+    cancel(world)
+    for _ in range(30):
+        world.look_when_due()
+    assert (world.states(), world.permits.held["factory:adf"]) == (["cancelled"], {})
+    assert told(world)[-1].endswith("it is unclear whether a run was started: 403 Forbidden")
 
 
 def test_a_start_in_doubt_is_settled_first_and_never_sent_again() -> None:

@@ -494,6 +494,31 @@ def test_a_start_that_is_unclear_is_settled_before_it_is_cancelled() -> None:
     assert world.workspace.cancelled == [only(world).run_id]
 
 
+def in_doubt() -> World:
+    world = training()
+    world.workspace.hooks["start job"] = raising(InDoubt("reset"))
+    world.deliver(landed("in/b1/a.csv"))
+    assert world.states() == ["starting"]
+    return world
+
+
+def test_an_unclear_start_of_which_nobody_tells_any_more_can_be_cancelled() -> None:
+    world = in_doubt()
+    world.workspace.hooks["get job"] = raising(TargetRefused("403", status=403), times=1000)
+    wish_for_the_end(world)
+    world.settle()
+    assert (world.states(), started(world)) == (["cancelled"], [])
+    assert "it is unclear whether job" in only(world).reason
+
+
+def test_an_unclear_start_of_a_component_that_is_gone_fails_and_is_not_looked_for_for_ever() -> None:
+    world = in_doubt()
+    world.workspace.components.clear()
+    world.settle()
+    assert (world.states(), started(world)) == (["failed"], [])
+    assert "there is no component azureml:train:1" in only(world).reason
+
+
 # --- giving way -------------------------------------------------------------------------------------------------------
 
 REPLACED = RULES.replace("with: {", 'with: {files: "{manifest}", ') + "    limits: {while-running: replace}\n"
