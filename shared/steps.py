@@ -138,12 +138,15 @@ class HeldSteps(ABC):
         return self.save(step, replace(step.reaction, next_look=self._clock.now() + wait), history=False)
 
     def wait(self, step: Step, why: str, wait: timedelta, granted: Granted | None = None) -> Step:
-        """Still pending, for a time, and holding nothing. What was granted for a start that is none is given back."""
-        self._starts.refund(granted)
+        """Still pending, for a time, and holding nothing. What was granted for a start that is none is given back.
+
+        Not before the wait is saved: another worker may have gone on with the same grant.
+        """
         until = self._clock.now() + wait
         waiting = replace(step, reaction=replace(step.reaction, queues=()))
         queues = step.reaction.queues
         after = self._wait(waiting, why, until)
+        self._starts.refund(granted)
         if granted is not None or queues:
             self._starts.release(replace(after.reaction, queues=queues), self.demands_of(after.reaction))
         return after
@@ -153,8 +156,9 @@ class HeldSteps(ABC):
         intent = step.reaction.intent
         probe = intent.probe if intent is not None else granted is not None and target in granted.probes
         until = self._starts.busy(target, step.reaction, error, probe=probe)
+        after = self._wait(step, why, until)
         self._starts.refund(granted)
-        return self.released(self._wait(step, why, until))
+        return self.released(after)
 
     def _wait(self, step: Step, why: str, until: datetime) -> Step:
         """Why is said once, however long it takes."""

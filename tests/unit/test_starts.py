@@ -615,15 +615,19 @@ def test_an_unclear_start_is_not_sent_again_while_starts_are_stopped() -> None:
     play_until(world, lambda: started(world) == ["b1"])
 
 
+def another_worker(world: World) -> World:
+    """A process of its own on the same tables and the same factory."""
+    other = World(storage=world.storage, rules=world.rules, clock=world.clock)
+    for name in ("lanes", "due", "wake_ups", "permits", "controls", "recent", "manifests", "archive", "factory"):
+        setattr(other, name, getattr(world, name))
+    other.restart()
+    return other
+
+
 def test_what_another_worker_relies_on_is_not_given_back() -> None:
     """Two look at one lane: the one that is too late with the second permit leaves the first one alone."""
     world = limited("{concurrency: 2, resources: [pool]}", head="factory: {concurrency: 5}\nresources: {pool: 1}\n")
-    first, other = World(storage=world.storage, rules=world.rules, clock=world.clock), world
-    shared_parts = ("lanes", "due", "wake_ups", "permits", "controls", "recent", "manifests", "archive", "factory")
-    for name in shared_parts:
-        setattr(first, name, getattr(other, name))
-    first.restart()
-    grants = 0
+    first, grants = another_worker(world), 0
 
     def between(_number: int, what: str) -> None:
         nonlocal grants
@@ -632,7 +636,7 @@ def test_what_another_worker_relies_on_is_not_given_back() -> None:
             world.nothing_breaks()
             world.clock.advance(SECOND)
             [lane] = world.lanes.partitions
-            other.engine.look(lane_key(lane))
+            world.engine.look(lane_key(lane))
             assert world.states() == ["running"]
             world.storage.before_call = die_at_grant
 
@@ -650,3 +654,23 @@ def test_what_another_worker_relies_on_is_not_given_back() -> None:
         "resource:pool": 1,
         "rule:score": 1,
     }
+
+
+def test_what_another_worker_has_paid_with_is_not_refunded() -> None:
+    """Two look at one lane: one starts by the grant of the other, which then finds the factory busy."""
+    world = limited("{concurrency: 2, start-rate: 5/h}")
+    first = another_worker(world)
+
+    def slow(_number: int, what: str) -> None:
+        if what == "get pipeline":
+            world.nothing_breaks()
+            world.clock.advance(SECOND)
+            [lane] = world.lanes.partitions
+            world.engine.look(lane_key(lane))
+            assert world.states() == ["running"]
+            raise TargetBusy("429")
+
+    world.storage.before_call = slow
+    first.deliver(landed("in/b1/a.csv"))
+    assert (world.states(), len(started(world))) == (["running"], 1)
+    assert world.permits.heads["rule:score"].full_at is not None
