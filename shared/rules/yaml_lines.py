@@ -92,6 +92,8 @@ def _hint(error: MarkedYAMLError) -> str:
     problem = str(error.problem)
     if "undefined alias" in problem:
         return "; put text that begins with * in quotes"
+    if problem.endswith("start>'"):
+        return "; indent the line as those beside it"
     if "mapping values are not allowed" in problem:
         return "; put text with a colon in quotes, or indent the line as those beside it"
     if error.context == _IN_BRACES and "got ':'" in problem:

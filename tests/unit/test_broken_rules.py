@@ -33,6 +33,7 @@ WHOLE_FILES = [
     ("an open quote", 'version: 1\nreactions: "x\n', [(2, "is not YAML: found unexpected end of stream")]),
     ("braces without quotes", RULE + "    collect: {by: {batch}/{part}}\n", [(6, "; put text with braces in quotes")]),
     ("a wrong indent", RULE + "   timeout: 5m\n", [(6, "is not YAML: ")]),
+    ("an indent too far", HEAD + "   when: {}\n    timeout: 5m\n", [(5, "; indent the line as those beside it")]),
     ("a colon too many", "version: 1: 2\n", [(1, "mapping values are not allowed here")]),
     ("a control character", "version: 1\nreactions: \x07\n", [(2, "U+0007 must not occur")]),
     ("two documents", RULE + "---\nversion: 1\n", [(6, "has a second document")]),
