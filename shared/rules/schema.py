@@ -145,8 +145,8 @@ class Limits(Section):
     )
     start_rate: fields.StartRate = Field(
         default=None,
-        description="How many may start within a time (`s`, `m`, `h`, `d`); so many may also start at once. "
-        "`unlimited` lifts it.",
+        description="How many may start within a time (`s`, `m`, `h`, `d`); so many may also start at once. What "
+        "`notify` tells counts as well. `unlimited` lifts it.",
         json_schema_extra={"default": "60/h"},
     )
     priority: fields.Importance = Field(
@@ -182,7 +182,8 @@ class Retry(Section):
     )
     backoff: fields.Duration = Field(
         default=None,
-        description="The wait before the second attempt; each further one waits twice as long.",
+        description="The wait before the second attempt; each further one waits twice as long. None waits more than "
+        "six hours.",
         json_schema_extra={"default": "1m"},
     )
 
