@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, Problem
 from shared.rules.file import load
 from shared.rules.reference import page
 from shared.rules.schema import json_schema
@@ -39,15 +39,31 @@ def main() -> int:
 
 
 def _check(file: Path, settings_file: Path) -> int:
-    settings = json.loads(settings_file.read_text(encoding="utf-8"))["Values"]
     try:
         text = file.read_text(encoding="utf-8")
+        settings = _settings(settings_file)
         rules = load(text, file=str(file), settings=settings, modified=datetime.now(UTC), folder=Path.cwd())
     except ConfigurationError as wrong:
         sys.stderr.write("".join(f"{problem}\n" for problem in wrong.problems))
         return 1
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return 1
+    except UnicodeDecodeError:
+        sys.stderr.write(f"{file}: is not UTF-8\n")
+        return 1
     sys.stdout.write(f"{file}: {len(rules.rules)} rule(s), no problem\n")
     return 0
+
+
+def _settings(file: Path) -> dict[str, str]:
+    try:
+        settings: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["Values"]
+    except (ValueError, KeyError, TypeError):
+        sample = "local.settings.sample.json"
+        problem = Problem(where=str(file), message=f"must be JSON with the settings under Values, as {sample}")
+        raise ConfigurationError([problem]) from None
+    return settings
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from shared.rules import yaml_lines
+from shared.rules.__main__ import main
 from shared.rules.durations import parse_duration
 from shared.rules.schema import json_schema
 from shared.rules.values import DEFAULT_GIVE_UP_AFTER, Gate, Rate
@@ -144,3 +145,23 @@ def test_every_key_is_described_for_editors():
 
 def test_the_shipped_file_names_the_schema_for_editors():
     assert SHIPPED.startswith("# yaml-language-server: $schema=reactions.schema.json\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "settings", "problem"),
+    [
+        ("none.yaml", "local.settings.sample.json", "none.yaml: No such file or directory"),
+        ("reactions.yaml", "none.json", "none.json: No such file or directory"),
+        ("reactions.yaml", "README.md", "README.md: must be JSON with the settings under Values"),
+        (
+            "reactions.yaml",
+            "reactions.schema.json",
+            "reactions.schema.json: must be JSON with",
+        ),
+    ],
+)
+def test_a_check_of_files_that_cannot_be_read_says_which(file, settings, problem, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["rules", "check", file, "--settings", settings])
+    assert main() == 1
+    assert capsys.readouterr().err.startswith(problem)
