@@ -12,7 +12,6 @@ import jsonschema
 import pytest
 
 from shared.rules import yaml_lines
-from shared.rules.__main__ import main
 from shared.rules.durations import parse_duration
 from shared.rules.schema import json_schema
 from shared.rules.values import DEFAULT_GIVE_UP_AFTER, Gate, Rate
@@ -160,8 +159,8 @@ def test_the_shipped_file_names_the_schema_for_editors():
         ),
     ],
 )
-def test_a_check_of_files_that_cannot_be_read_says_which(file, settings, problem, monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["rules", "check", file, "--settings", settings])
-    assert main() == 1
-    assert capsys.readouterr().err.startswith(problem)
+def test_a_check_of_files_that_cannot_be_read_says_which(file, settings, problem):
+    command = [sys.executable, "-m", "shared.rules", "check", file, "--settings", settings]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(problem)
