@@ -42,5 +42,9 @@ class Background:
         await asyncio.gather(*left, return_exceptions=True)
         await self.loop.shutdown_asyncgens()
         await self.loop.shutdown_default_executor()
-        # Aborted TLS connections are closed by callbacks; without a turn of the loop they would be leaked.
-        await asyncio.sleep(0)
+        # Aborted TLS connections are closed by callbacks; without turns of the loop they would be leaked. And whoever
+        # is in the middle of TLS's goodbye, which a silent client never ends, is known to the loop alone.
+        await asyncio.sleep(0.05)
+        for transport in list(getattr(self.loop, "_transports", {}).values()):
+            transport.abort()
+        await asyncio.sleep(0.05)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import signal
@@ -11,6 +13,7 @@ import stat
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -233,6 +236,23 @@ def test_closing_twice_is_closing_once_and_ends_azurite(cloud: LocalCloud, tmp_p
     for url in (fresh.arm_url, fresh.identity.endpoint, fresh.account("relearnapp").blob):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=5)
+
+
+@pytest.mark.cloud
+def test_a_client_that_never_says_goodbye_leaves_nothing_open(cloud: LocalCloud, tmp_path: Path) -> None:
+    fresh = start(tmp_path, in_memory=True)
+    trust = fresh.certificates.client_context()
+    with contextlib.ExitStack() as silent:
+        for url in (fresh.arm_url, fresh.account("relearnapp").blob) * 3:
+            plain = socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=5)
+            client = silent.enter_context(trust.wrap_socket(plain, server_hostname="127.0.0.1"))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert client.recv(1)  # answered; from now on the server waits for the end of TLS
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            fresh.close()
+            gc.collect()
+    assert [str(warning.message) for warning in told if "transport" in str(warning.message)] == []
 
 
 @pytest.mark.cloud

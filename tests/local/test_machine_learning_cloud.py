@@ -34,7 +34,7 @@ def test_a_second_start_finds_what_was_registered_and_made(cloud: LocalCloud, tm
 def test_a_cloud_in_memory_writes_no_state(cloud: LocalCloud) -> None:
     cloud.machine_learning.registry.register("in-memory", uri="azureml://datastores/lake/paths/m/", announce=False)
 
-    assert not (cloud.folder / "workspace").exists()
+    assert list((cloud.folder / "workspace").glob("*.json")) == []  # uploaded code lies below it in any case
 
 
 @pytest.mark.cloud
