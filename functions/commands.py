@@ -96,7 +96,7 @@ def _filter(call: Call, body: dict[str, Any]) -> Filter:
         raise BadRequest("since and until are missing", "say both, as in 2026-11-26T08:00:00Z")
     if not since < until <= now + timedelta(minutes=5):
         raise BadRequest("until must come after since and not be in the future", "what it replays must not come again")
-    if now - since > timedelta(days=DAYS_AT_MOST):
+    if now - since > timedelta(days=DAYS_AT_MOST + 1):  # 30 days back, told a moment ago or by an earlier call
         raise BadRequest(f"since lies more than {DAYS_AT_MOST} days back", "older reactions are not listed any more")
     rule = text_of(body, "rule")
     if rule is not None and rule not in call.app.rules.rules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,6 +103,13 @@ def test_a_replay_of_many_is_refused_for_what_it_does_not_know(desk: Desk, more:
     times = {"since": now.replace(hour=0).isoformat(), "until": now.isoformat()}
     assert desk.post("replays", **times)[0] == 200
     assert desk.post("replays", **times, **more)[0] == 400
+
+
+def test_thirty_days_back_may_have_been_told_a_while_ago(desk: Desk) -> None:
+    now = desk.world.clock.now()
+    for days, status in ((30.5, 200), (31.5, 400)):
+        times = {"since": (now - timedelta(days=days)).isoformat(), "until": now.isoformat()}
+        assert desk.post("replays", **times, dry_run=True)[0] == status
 
 
 @pytest.mark.parametrize(
