@@ -113,8 +113,7 @@ def principal_of(header: str) -> Principal | None:
     who = _who(claims, str(told.get("name_typ") or ""))
     if who is None:
         return None
-    role_types = {*_ROLE_CLAIMS, told.get("role_typ")}
-    named = {value for kind, value in claims if kind in role_types}
+    named = {value for kind, value in claims if kind in _ROLE_CLAIMS or kind == told.get("role_typ")}
     return Principal(who=who, roles=frozenset(role for role in Role if role in named))
 
 

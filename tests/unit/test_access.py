@@ -48,9 +48,10 @@ def test_a_role_is_told_by_either_name_of_its_claim(kind: str) -> None:
     assert found == Principal(who="app a1", roles=frozenset({Role.READER}))
 
 
-def test_a_claim_of_another_kind_gives_no_role() -> None:
-    found = principal_of(of(claims=[claim("appid", "a1"), claim("groups", OPERATOR), claim("scp", APPROVER)]))
-    assert found == Principal(who="app a1", roles=frozenset())
+@pytest.mark.parametrize("role_type", [ROLE_TYPE, None, [], {"a": 1}, 7])
+def test_a_claim_of_another_kind_gives_no_role(role_type: object) -> None:
+    claims = [claim("appid", "a1"), claim("groups", OPERATOR), claim("scp", APPROVER)]
+    assert principal_of(of(claims=claims, role_typ=role_type)) == Principal(who="app a1", roles=frozenset())
 
 
 @pytest.mark.parametrize(
