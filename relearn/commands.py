@@ -184,6 +184,8 @@ def _dead_letters(client: Client, asked: argparse.Namespace) -> None:
     if asked.what == "list":
         answer = client.get("dead-letters", top=asked.top)
         _shown(asked, answer, lambda told: tables.show(told["dead_letters"], ("name", "at", "size", "refused")))
+        if answer.get("next"):
+            _say("there are more: ask for them with --top")
     elif asked.what == "show":
         _shown(asked, client.get("dead-letters/content", name=asked.name), _show_dead_letter)
     elif asked.name is not None:

@@ -13,6 +13,7 @@ from shared.lineage import Json
 from shared.memory import Remembered
 from shared.ports import Clock, Controls, FileProperties, Lake, Lanes, Workspace
 from shared.reactions import Reaction, State, reaction_id
+from shared.replacing import stays
 from shared.rollouts.standing import standing_of
 from shared.rules import (
     DriftDetectedTrigger,
@@ -155,6 +156,8 @@ class Explaining:
         standing = standing_of(self._workspace, rule, read, running)
         memory = self._remembered.of(read.pending)
         decision = decide(rule, read, self._rules.revision, self._clock.now(), standing, memory=memory)
+        if isinstance(decision, Replace) and running is not None:
+            decision = stays(rule, running, self._rules.mode, self._clock.now()) or decision
         held = self._controls.read().holds(rule.name)
         if isinstance(decision, Wait):
             waits = "; and ".join(filter(None, (decision.reason, held)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from shared import telemetry
@@ -22,6 +23,24 @@ GIVES_WAY: Final = "gives-way"
 """In a history: from then on its end is wanted, so that newer events take its place."""
 
 
+def stays(rule: Rule, running: Reaction, mode: Mode, now: datetime) -> Wait | None:
+    """Why a running reaction is not to be replaced now; None where it may be. Pure.
+
+    Args:
+        mode: of all rules.
+    """
+    if Mode.OBSERVE in (mode, rule.mode):
+        return Wait(until=None, reason="what was started before the rule was only observed goes on to its end")
+    if running.cancel is not None:
+        return Wait(until=None, reason=f"the end of reaction {running.seq} is wanted already")
+    if isinstance(rule.action, DeployModel) is not isinstance(running.action, DeployAction):
+        return Wait(until=None, reason=f"reaction {running.seq} was started by what the rule was before")
+    if running.state is State.STARTING:
+        # Its start may be out: whoever waits for the answer would find the reaction changed, and be in doubt.
+        return Wait(until=now + LATER, reason=f"reaction {running.seq} is being started")
+    return None
+
+
 class Replacing:
     """Makes reactions give way. Whoever moves them next sees to their end."""
 
@@ -33,16 +52,7 @@ class Replacing:
 
     def stays(self, rule: Rule, running: Reaction) -> Wait | None:
         """Why the running reaction is not to be replaced now; None where it may be."""
-        if Mode.OBSERVE in (self._mode, rule.mode):
-            return Wait(until=None, reason="what was started before the rule was only observed goes on to its end")
-        if running.cancel is not None:
-            return Wait(until=None, reason=f"the end of reaction {running.seq} is wanted already")
-        if isinstance(rule.action, DeployModel) is not isinstance(running.action, DeployAction):
-            return Wait(until=None, reason=f"reaction {running.seq} was started by what the rule was before")
-        if running.state is State.STARTING:
-            # Its start may be out: whoever waits for the answer would find the reaction changed, and be in doubt.
-            return Wait(until=self._clock.now() + LATER, reason=f"reaction {running.seq} is being started")
-        return None
+        return stays(rule, running, self._mode, self._clock.now())
 
     def give_way(self, lane: Lane, running: Step, decision: Replace) -> None:
         """The running reaction gives way. That is saved before anything is ended: whoever goes on knows why.

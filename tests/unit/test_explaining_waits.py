@@ -72,3 +72,15 @@ def test_what_other_rules_made_of_an_event_is_not_denied() -> None:
     assert told["outcome"] == (
         "no rule waits for it now: were it to come in, it would be counted as unmatched, and nothing be kept"
     )
+
+
+def test_what_is_not_to_be_replaced_is_not_said_to_be() -> None:
+    world = World(rules=RULES + "    limits: {while-running: replace}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    world.look_when_due(timedelta(minutes=1))
+    assert world.states() == ["running"]
+    world.restart(world.rules.replace("run-pipeline", "mode: observe\n    run-pipeline"))
+    world.deliver(landed("in/b1/b.csv"))
+    told = waits(world, "in/b1/b.csv")
+    assert told["waits"] == "what was started before the rule was only observed goes on to its end"
+    assert world.states() == ["running"]
