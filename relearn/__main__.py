@@ -19,6 +19,10 @@ def main(given: Sequence[str]) -> int:
             "which app? Say --app and --audience, or set RELEARN_APP_URL and RELEARN_API_AUDIENCE; "
             "docs/operations.md says where to find them"
         )
+    for name, value in vars(asked).items():
+        wrong = arguments.unfit(value)
+        if wrong is not None:
+            parser.error(f"{name} {wrong}")
     try:
         with Client(asked.app, asked.audience) as client:
             run(client, asked)

@@ -124,5 +124,18 @@ def moment(text: str) -> datetime:
     return found
 
 
+def unfit(value: object) -> str | None:
+    """Why an argument cannot be sent; None where it can, or is no text."""
+    if not isinstance(value, str):
+        return None
+    if not value.strip():
+        return "is empty"
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8
+        return "is not a text"
+    return None
+
+
 def request_id(given: str | None) -> str:
     return given or str(uuid.uuid4())

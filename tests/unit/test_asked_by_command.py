@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from relearn import arguments, tables
+from relearn.__main__ import main
 from relearn.client import CallFailed, Client
 from relearn.commands import run
 
@@ -108,3 +109,11 @@ def test_an_address_that_is_none_is_a_wrong_argument() -> None:
 
 def test_nothing_that_a_terminal_would_obey_is_printed() -> None:
     assert tables.cell("in/\x1b[2J\x9bb\u202ecsv\n x") == "in/?[2J?b?csv x"
+
+
+@pytest.mark.parametrize("given", [["show", ""], ["explain", "lake/\udcff.csv"], ["cancel", " ", "--reason", "r"]])
+def test_what_cannot_be_sent_is_a_wrong_argument(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*given, "--app", "https://app.example.com", "--audience", "api://app"])
+    assert ended.value.code == 2
+    assert "error: " in capsys.readouterr().err
