@@ -18,6 +18,8 @@ from shared.ports import DeadLetter, DeadLetters
 
 PAGE: Final = 50
 """Dead letters that are looked at by one call."""
+TAKEN_IN: Final = 10
+"""Dead letters that one call takes in: each may have many events, and a call has less than four minutes."""
 SHOWN: Final = 20
 """Events that are shown of one, and reasons that are told."""
 _LONGEST_WHY: Final = 200
@@ -85,7 +87,7 @@ class Undelivered:
 
     def replay_page(self, which: Which, after: str | None) -> Answer:
         """Those of a page that the filter takes, each as `replay` does it."""
-        page = self._letters.list(top=PAGE, continuation=after)
+        page = self._letters.list(top=TAKEN_IN, continuation=after)
         counts: Counter[str] = Counter()
         for letter in filter(which.takes, page.letters):
             counts["dead_letters"] += 1

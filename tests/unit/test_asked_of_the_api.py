@@ -16,7 +16,7 @@ from functions.api import BadRequest
 from shared import wiring
 from shared.acts import Acts
 from shared.replays import Replays
-from shared.undelivered import SHOWN, Undelivered
+from shared.undelivered import SHOWN, TAKEN_IN, Undelivered
 from tests.callers import OPERATOR, http_function, principal
 from tests.fakes import FakeDeadLetters
 from tests.world import World, rules_of
@@ -135,3 +135,13 @@ def test_a_time_is_told_in_utc_or_is_none() -> None:
     for wrong in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-26T08:00:00", "soon"):
         with pytest.raises(BadRequest):
             api.moment(wrong, "since")
+
+
+def test_what_takes_long_goes_by_short_pages(desk: Desk) -> None:
+    for number in range(2 * TAKEN_IN):
+        desk.letters.put(f"b{number:02}.json", json.dumps({"id": str(number)}))
+    pages = [desk.post("dead-letters/replay", all=True)[1]]
+    while pages[-1]["next"] is not None:
+        pages.append(desk.post("dead-letters/replay", all=True, after=pages[-1]["next"])[1])
+    assert [page["stay"] for page in pages] == [TAKEN_IN, TAKEN_IN, 1]
+    assert desk.post("dead-letters/replay", all=True)[1] == {**pages[0], "repeated": True}
