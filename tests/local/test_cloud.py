@@ -241,6 +241,7 @@ def test_closing_twice_is_closing_once_and_ends_azurite(cloud: LocalCloud, tmp_p
 @pytest.mark.cloud
 def test_a_client_that_never_says_goodbye_leaves_nothing_open(cloud: LocalCloud, tmp_path: Path) -> None:
     fresh = start(tmp_path, in_memory=True)
+    fresh.start()
     trust = fresh.certificates.client_context()
     with contextlib.ExitStack() as silent:
         for url in (fresh.arm_url, fresh.account("relearnapp").blob) * 3:
