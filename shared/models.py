@@ -64,6 +64,7 @@ class BreachedRun:
         id: of the evaluating step's own run, which is what the event of a breach names.
         experiment: the monitor's name.
         ended: when it ended; where that is not told, when it began.
+        end_told: whether it is.
         text: what the tag says.
         properties: of the run, which name the run of the whole monitor.
     """
@@ -73,6 +74,7 @@ class BreachedRun:
     ended: datetime
     text: str
     properties: Mapping[str, str] = field(default_factory=dict)
+    end_told: bool = True
 
 
 class Provisioning(StrEnum):

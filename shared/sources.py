@@ -67,7 +67,8 @@ class Sources:
 
         def since(after: datetime) -> Iterable[Event | Refused]:
             found = self.workspace.breached_runs(after - LONGEST_MONITOR)
-            return (listed.breach(self.workspace_id, run) for run in found if run.ended >= after)
+            # A job tells only when it began; it may have breached at any time since then.
+            return (listed.breach(self.workspace_id, run) for run in found if run.ended >= after or not run.end_told)
 
         return self._look(MONITORS, since)
 

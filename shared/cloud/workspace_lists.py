@@ -78,6 +78,7 @@ def _run_of_job(job: Json) -> BreachedRun:
         ended=_created(job),
         text=texts(properties.get("tags")).get(BREACH_TAG, ""),
         properties=texts(properties.get("properties")),
+        end_told=False,
     )
 
 

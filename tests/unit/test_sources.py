@@ -142,6 +142,17 @@ def test_a_monitor_that_began_long_ago_and_breaches_now_is_found() -> None:
     assert at.batches() == [("clinic", 1)]
 
 
+def test_a_breach_of_a_job_that_tells_only_when_it_began_is_found() -> None:
+    at = desk()
+    at.lists().monitors()
+    at.hour()
+    at.breach("run-1", T0 - timedelta(hours=20))
+    at.workspace.breached[0] = replace(at.workspace.breached[0], end_told=False)
+    at.lists().monitors()
+    at.lists().monitors()
+    assert at.batches() == [("clinic", 1)]
+
+
 def test_after_days_of_silence_what_came_meanwhile_is_found() -> None:
     at = desk()
     at.lists().models()
