@@ -678,6 +678,8 @@ class FakeFactory:
         self.on_cancel: list[Exception] = []
         """What the next cancellations raise."""
         self.on_start: Callable[[Callable[[], str]], str] = lambda accept: accept()
+        self.on_query: Callable[[], None] = lambda: None
+        """May raise what a query of the runs would raise."""
         self.jobs: dict[str, tuple[Job, ...]] = {}
         self.on_jobs: Callable[[], None] = lambda: None
 
@@ -722,6 +724,7 @@ class FakeFactory:
 
     def runs_updated(self, after: datetime, before: datetime, pipeline: str | None = None) -> list[Run]:
         self.storage.call("query runs")
+        self.on_query()
         seen: list[Run] = []
         for started in self.started:
             since = started.run.started or started.shown_from

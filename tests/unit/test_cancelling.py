@@ -7,7 +7,7 @@ import pytest
 from shared.acts import Request
 from shared.cancelling import Cancelling
 from shared.errors import InDoubt, NotPossible, NotThere, TargetBusy, TargetRefused, TargetUnavailable
-from shared.ports import Run, RunStatus
+from shared.ports import RunStatus
 from shared.reactions import Phase, Reaction
 from tests.endpoint import D1, D2, candidate, failing, in_phase, standing, with_live
 from tests.endpoint import RULES as ROLLOUT_RULES
@@ -95,19 +95,17 @@ def test_a_factory_that_refuses_is_told_of() -> None:
     assert told(world)[-1].endswith("run run-1 not cancelled, the factory refused: 409 no")
 
 
-def test_a_start_in_doubt_of_which_the_factory_refuses_to_tell_is_ended_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_start_in_doubt_of_which_the_factory_refuses_to_tell_is_ended_all_the_same() -> None:
     world = World()
 
     def lost(_accept: object) -> str:
         raise InDoubt("no answer")
 
-    def refused(*_given: object, **_named: object) -> list[Run]:
+    def refused() -> None:
         raise TargetRefused("403 Forbidden", status=403)
 
     world.factory.on_start = lost
-    monkeypatch.setattr(world.factory, "runs_updated", refused)
+    world.factory.on_query = refused
     world.deliver(landed("in/b1/a.csv"))
     cancel(world)
     for _ in range(30):
