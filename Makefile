@@ -19,7 +19,7 @@ run: setup  ## the cloud on your machine, until Ctrl-C (HOST=func runs the app i
 
 test: setup setup-check  ## every test: unit, contracts, scenarios, crashes, end to end
 	@$(VENV)/python -m tests.fresh_environment
-	@$(VENV)/python -m pytest
+	@$(VENV)/python -m tests
 
 bench: setup  ## how many storage calls an event, a look, a burst and an idle day take
 	@$(VENV)/python -m benchmarks.storage_calls

@@ -1,0 +1,31 @@
+"""`python -m tests`: every test, in two processes. What needs no local cloud runs beside the rest, on another core.
+
+Both are given the same arguments. The exit code is that of the first of them that failed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BESIDE = ("tests/language", "tests/ml", "tests/unit")
+
+
+def main(arguments: Sequence[str]) -> int:
+    command = [sys.executable, "-m", "pytest", *arguments]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
+        with subprocess.Popen([*command, *BESIDE], cwd=ROOT, stdout=told, stderr=subprocess.STDOUT) as beside:
+            left_out = [f"--ignore={folder}" for folder in BESIDE]
+            first = subprocess.run([*command, *left_out], cwd=ROOT, check=False).returncode
+            second = beside.wait()
+        told.seek(0)
+        print(f"\nand beside it {', '.join(BESIDE)}:\n{told.read()}", end="", flush=True)
+    return first or second
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
