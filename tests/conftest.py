@@ -46,12 +46,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("end_to_end") is not None)
 
 
+def _looks_at_a_demo(item: pytest.Item) -> bool:
+    """Elsewhere a parameter may have one of these names."""
+    end_to_end = item.get_closest_marker("end_to_end") is not None
+    return end_to_end and bool(_DEMOS & set(getattr(item, "fixturenames", ())))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def demos_meanwhile(
     request: pytest.FixtureRequest, _clean_environment: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Both | None]:
     """The demos, from the beginning of the session to its end, where a test will look at one."""
-    if not any(_DEMOS & set(getattr(item, "fixturenames", ())) for item in request.session.items):
+    if not any(_looks_at_a_demo(item) for item in request.session.items):
         yield None
         return
     from tests.end_to_end.playing import both_demos
