@@ -192,6 +192,19 @@ class TargetSteps(HeldSteps):
 
     target: str
 
+    def intend(self, step: Step, granted: Granted, what: str) -> Step:
+        """The will to start, saved before the call.
+
+        Raises:
+            Stale: this process was held up since the start was granted.
+        """
+        now = self._clock.now()
+        granted.check(now)
+        intent = Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes))
+        why = f"attempt {step.reaction.attempt}: about to start {what}"
+        starting = step.reaction.moved_to(State.STARTING, why, now, intent=intent, next_look=intent.deadline)
+        return self.save(step, starting)
+
     def answered(self, reaction: Reaction) -> None:
         """The target has taken a start, or refused it for good: if that was to try it out, it is well again."""
         if reaction.intent is not None and reaction.intent.probe:

@@ -43,7 +43,7 @@ class Starting:
         step, granted = self._preparing.admit(step, action_of(step.reaction))
         if granted is None:
             return step
-        reaction, action = step.reaction, action_of(step.reaction)
+        action = action_of(step.reaction)
         try:
             component = self._workspace.component(action.component)
         except TargetRefused as error:
@@ -52,17 +52,7 @@ class Starting:
             return self._steps.postpone(step, error, granted)
         if component is None or (objection := _objection(action, component)) is not None:
             return self._steps.end(step, State.FAILED, _unknown(action) if component is None else str(objection))
-        now = self._clock.now()
-        granted.check(now)
-        intent = Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes))
-        starting = reaction.moved_to(
-            State.STARTING,
-            f"attempt {reaction.attempt}: about to start job {job_name(reaction)}",
-            now,
-            intent=intent,
-            next_look=intent.deadline,
-        )
-        return self._start(self._steps.save(step, starting), component, granted)
+        return self._start(self._steps.intend(step, granted, f"job {job_name(step.reaction)}"), component, granted)
 
     def _start(self, step: Step, component: Component, granted: Granted) -> Step:
         """Even the first time the name is asked for: what it stands for, if anything, is not to be changed."""

@@ -55,7 +55,6 @@ class Starting:
         return step if granted is None else self._start(step, action_of(step.reaction), granted)
 
     def _start(self, step: Step, action: PipelineAction, granted: Granted) -> Step:
-        reaction = step.reaction
         try:
             declared = self._factory.declared_parameters(action.pipeline)
         except TargetRefused as error:
@@ -71,17 +70,7 @@ class Starting:
                 "not started, because ADF would refuse them and a run without the stamp cannot be recognised",
             )
         self._follow()
-        now = self._clock.now()
-        granted.check(now)
-        intent = Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes))
-        starting = reaction.moved_to(
-            State.STARTING,
-            f"attempt {reaction.attempt}: about to start pipeline {action.pipeline}",
-            now,
-            intent=intent,
-            next_look=intent.deadline,
-        )
-        return self._post(self._steps.save(step, starting), granted)
+        return self._post(self._steps.intend(step, granted, f"pipeline {action.pipeline}"), granted)
 
     def _post(self, step: Step, granted: Granted | None = None) -> Step:
         reaction = step.reaction
