@@ -77,6 +77,8 @@ class Claims:
         reaction = replace(reaction, replaces=head.inherits)
         head = replace(head, seq=seq, claimed=now, ended=None, inherits=None, revision=self._revision)
         change = LaneChange(head=head, reaction=reaction, history=(entry_of(reaction),))
+        # Listed before it is there: what is listed and not there is passed over, and the other way round nobody finds it.
+        self._recent.put(reaction)
         if len(decision.events) <= change.capacity():
             head = replace(head, running=seq)
             return self._close_claim(lane.id, head, reaction, decision.events, now, opening=True)
@@ -147,7 +149,6 @@ class Claims:
             at=now,
         )
         saved = self._lanes.commit(lane, change)
-        self._recent.put(reaction)
         # Of a batch that took several transactions only the last events are at hand: no figure rather than a wrong one.
         waited = int((now - min(event.accepted for event in events)).total_seconds()) if opening and events else None
         facts = {"reason": reaction.reason, "events": count, "waited": waited, **reaction.log_context()}

@@ -107,7 +107,7 @@ class Engine:
             workspace=workspace,
             lake=lake,
             clock=clock,
-            steps=Steps(lanes=lanes, recent=recent, clock=clock),
+            steps=Steps(lanes=lanes, clock=clock),
             topic=notifier is not None,
             follow=self._make_sure_of_a_look,
             look_soon=self._look_soon,

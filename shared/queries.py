@@ -90,7 +90,7 @@ class Queries:
 
     def _listed(self, now: datetime, days: int) -> Iterator[str]:
         for back in range(days):
-            yield from (listed_id for listed_id, _ in self._recent.reactions(now - timedelta(days=back)))
+            yield from self._recent.reactions(now - timedelta(days=back))
 
     def reaction(self, reaction_id: str) -> Json | None:
         """One reaction with its history, events, run and lineage; None if there is no such reaction."""

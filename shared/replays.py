@@ -140,7 +140,7 @@ class Replays:
         while at.date() >= first:
             of_day = at.date().isoformat()
             if not skipping or of_day <= day:
-                for listed, _state in self._recent.reactions(at):
+                for listed in self._recent.reactions(at):
                     if skipping and of_day == day:
                         skipping = listed != reaction
                         continue

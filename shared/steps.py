@@ -14,7 +14,7 @@ from shared.errors import Stale, TargetBusy
 from shared.lanes import Head
 from shared.limits import Demand
 from shared.notifications import Notification
-from shared.ports import Clock, LaneChange, Lanes, Recent, Run, Saved
+from shared.ports import Clock, LaneChange, Lanes, Run, Saved
 from shared.reactions import Intent, Reaction, State, entry_of
 from shared.starts import Granted, Starts, TargetTrouble
 
@@ -62,9 +62,8 @@ class Mover(Protocol):
 class Steps:
     """Saves steps, with what the outside is to be told of them."""
 
-    def __init__(self, *, lanes: Lanes, recent: Recent, clock: Clock) -> None:
+    def __init__(self, *, lanes: Lanes, clock: Clock) -> None:
         self._lanes = lanes
-        self._recent = recent
         self._clock = clock
 
     def save(
@@ -88,8 +87,6 @@ class Steps:
             level = logging.ERROR if reaction.state in _ALERTS else logging.INFO
             facts = {"reason": reaction.reason, **reaction.log_context()}
             telemetry.record(logger, f"reaction_{reaction.state}", facts, level)
-            if reaction.final:
-                self._recent.put(after.reaction)
         return after
 
     def end(self, step: Step, state: State, why: str) -> Step:

@@ -511,9 +511,9 @@ class FakeRecent:
         self.storage.call("put recent")
         self.listed[reaction.id] = reaction
 
-    def reactions(self, day: datetime) -> list[tuple[str, str]]:
+    def reactions(self, day: datetime) -> list[str]:
         found = [r for r in self.listed.values() if r.created.date() == day.date()]
-        return [(r.id, str(r.state)) for r in sorted(found, key=lambda r: r.created, reverse=True)]
+        return [r.id for r in sorted(found, key=lambda r: r.created, reverse=True)]
 
     def keep_act(self, act: Act) -> None:
         self.storage.call("keep act")

@@ -50,11 +50,11 @@ class RecentTable:
         with storage_call(f"list entry of {reaction.id}"):
             self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
 
-    def reactions(self, day: datetime) -> list[tuple[str, str]]:
+    def reactions(self, day: datetime) -> list[str]:
         with storage_call("list of reactions"):
             of_day = f"PartitionKey eq '{_day(day)}' and RowKey lt 'a'"
-            found = self._table.query_entities(of_day, select=["reactionId", "state"])
-            return [(row["reactionId"], row["state"]) for row in found]
+            found = self._table.query_entities(of_day, select=["reactionId"])
+            return list(dict.fromkeys(row["reactionId"] for row in found))  # one that was claimed twice is listed twice
 
     def keep_act(self, act: Act) -> None:
         kept = {"at": act.at, "by": act.by, "what": act.what, "reason": act.reason, "answer": act.answer}

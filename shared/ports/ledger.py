@@ -302,8 +302,8 @@ class Recent(Protocol):
 
     def put(self, reaction: Reaction) -> None: ...
 
-    def reactions(self, day: datetime) -> list[tuple[str, str]]:
-        """(id, state when listed) of the reactions created on that UTC day, newest first."""
+    def reactions(self, day: datetime) -> list[str]:
+        """The ids of the reactions created on that UTC day, newest first; some may never have come to be."""
 
     def forget(self, before: datetime, at_most: int) -> int:
         """Removes the lists and the counts of days that were over by then; gives how many rows it removed.
