@@ -11,7 +11,7 @@ from typing import Any, Final
 from shared import chains, telemetry
 from shared.errors import Stale
 from shared.events import FileLanded
-from shared.lanes import Claim, Head, Lane, PendingEvent, Start
+from shared.lanes import Claim, Head, Lane, PendingEvent, Start, TakenEvent
 from shared.models import deployment_name
 from shared.observing import MANIFEST
 from shared.ports import Clock, LaneChange, Lanes, Manifests, Recent
@@ -77,9 +77,8 @@ class Claims:
         reaction = replace(reaction, replaces=head.inherits)
         head = replace(head, seq=seq, claimed=now, ended=None, inherits=None, revision=self._revision)
         change = LaneChange(head=head, reaction=reaction, history=(entry_of(reaction),))
-        # Listed before it is there: what is listed and not there is passed over, and the other way round nobody finds it.
-        self._recent.put(reaction)
         if len(decision.events) <= change.capacity():
+            self._recent.put(reaction)  # before it is there: what is not there is passed over, and else nobody finds it
             head = replace(head, running=seq)
             return self._close_claim(lane.id, head, reaction, decision.events, now, opening=True)
         first = decision.events[: change.capacity()]
@@ -106,6 +105,7 @@ class Claims:
 
     def go_on(self, lane: Lane, head: Head, claim: Claim, reaction: Reaction) -> Step:
         """Moves the rest of a batch that one transaction does not hold. Whoever looks at the lane goes on with it."""
+        self._recent.put(reaction)
         now = self._clock.now()
         # What came after the batch is for the next decision, which may be to skip it.
         until = claim.until or head.claimed
@@ -149,11 +149,16 @@ class Claims:
             at=now,
         )
         saved = self._lanes.commit(lane, change)
+        whole = opening and reaction.replaces is None
         # Of a batch that took several transactions only the last events are at hand: no figure rather than a wrong one.
         waited = int((now - min(event.accepted for event in events)).total_seconds()) if opening and events else None
         facts = {"reason": reaction.reason, "events": count, "waited": waited, **reaction.log_context()}
         telemetry.record(logger, "reaction_pending", facts)
-        return Step(head=saved.head or head, reaction=saved.reaction or reaction)
+        return Step(
+            head=saved.head or head,
+            reaction=saved.reaction or reaction,
+            taken=_taken(events, now, reaction.seq) if whole else None,
+        )
 
     def _new_reaction(
         self, new_id: str, rule: Rule, decision: Start, standing: Standing | None, now: datetime
@@ -278,6 +283,12 @@ def _counted(action: Action, count: int) -> Action:
     if not isinstance(action, RenderedAction):
         return action
     return replace(action, parameters={k: v.replace(_COUNT, str(count)) for k, v in action.parameters.items()})
+
+
+def _taken(events: Sequence[PendingEvent], at: datetime, by: int) -> tuple[TakenEvent, ...]:
+    """As Lanes.events_of gives them."""
+    in_order = sorted(events, key=lambda event: (event.accepted, event.id))
+    return tuple(TakenEvent(pending=event, at=at, reaction=by) for event in in_order)
 
 
 def new_head(event: PendingEvent, revision: Revision, *, after: int) -> Head:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,6 +12,7 @@ from shared.claims import Claims, chunks, new_head
 from shared.decisions import decide, overdue
 from shared.errors import AlreadyTaken, Stale, UnreadableRow
 from shared.following import FollowedFactory
+from shared.kept import Kept
 from shared.lanes import Decision, Expect, Lane, Replace, Skip, SkipReason, Start, Wait
 from shared.looks import LATER, Scheduler, is_key, lane_key
 from shared.memory import Remembered
@@ -51,6 +52,20 @@ KNOWN_CHECK: Final = 42
 """So few pending events are checked against the taken ones before a decision; more only when they are taken."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stepped:
+    """What a step came to.
+
+    Attributes:
+        done: whether there is nothing more to do before `next_look`.
+        over: the reaction that has ended, or whose attempt has; what it holds is still to be let go.
+    """
+
+    done: bool = False
+    next_look: datetime | None = None
+    over: Reaction | None = None
+
+
 class Engine:
     """Looks at lanes and at the factory. Twice, late, or twice at once changes nothing."""
 
@@ -74,6 +89,7 @@ class Engine:
     ) -> None:
         self._rules = rules
         self._remembered = remembered
+        self._kept: Kept[Step] = Kept()
         self._upkeep = upkeep
         self._lanes = lanes
         self._factory = factory
@@ -143,10 +159,11 @@ class Engine:
             if is_key(key):
                 self._scheduler.reschedule(self._scheduler.get(key), key, None)
             return
-        due = self._scheduler.get(key)
         if kind == "lane":
-            self.look_at_lane(name, due)
-        elif due is not None and due.at > self._clock.now():
+            self.look_at_lane(name, self._scheduler.get(key))
+            return
+        due = self._scheduler.due_by_now(key) if kind == "factory" else self._scheduler.get(key)
+        if due is not None and due.at > self._clock.now():
             self._scheduler.too_early(due)
         elif due is not None and kind == "upkeep":
             self._upkeep.look(due)
@@ -155,17 +172,29 @@ class Engine:
 
     # --- lanes --------------------------------------------------------------------------------------------------------
 
-    def look_at_lane(self, lane: str, due: Due | None, observed: Observed | None = None) -> None:
+    def look_at_lane(self, lane: str, due: Due | None = None, observed: Observed | None = None) -> frozenset[str]:
         """Takes the lane as far as it can go now, and makes sure of the next look.
 
         Args:
             due: the lane's due row as read before the look; it is replaced or removed only if it is unchanged.
             observed: runs by stamp, where the factory has just been asked.
+
+        Returns:
+            The reactions that hold nothing any more, because they, or their attempts, have ended in this look.
         """
-        for _ in range(STEPS_AT_MOST):
+        gone: set[str] = set()
+        over: Reaction | None = None
+        next_look: datetime | None = None
+        for number in range(STEPS_AT_MOST):
             try:
-                read = self._lanes.read(lane)
-                done, next_look = self._step(read, observed or {})
+                stepped = self._from_memory(lane, observed) if number == 0 else None
+                if stepped is None:
+                    read = self._lanes.read(lane)
+                    if over is not None:
+                        due = self._let_go(over, read, due)
+                        gone.add(over.id)
+                        over = None
+                    stepped = self._step(read, observed or {})
             except Stale:
                 continue
             except AlreadyTaken as known:
@@ -175,60 +204,96 @@ class Engine:
                 telemetry.record(logger, "lane_not_readable", {"lane": lane, "error": str(unreadable)}, logging.ERROR)
                 next_look = self._clock.now() + UNREADABLE_WAIT
                 break
-            if done:
-                next_look = _earliest(next_look, self._overdue_at(read))
+            if stepped.done:
+                next_look = _earliest(stepped.next_look, self._overdue_at(read))
                 break
+            over = stepped.over
         else:
             next_look = self._clock.now() + LATER
         self._scheduler.reschedule(due, lane_key(lane), next_look)
+        return frozenset(gone)
+
+    def _from_memory(self, lane: str, observed: Observed | None) -> _Stepped | None:
+        """The end of a run, seen by the process that has saved its reaction last: that need not be read again."""
+        kept = self._kept.take(lane) if observed else None
+        if kept is None or observed is None:
+            return None
+        reaction = kept.reaction
+        runs = observed.get((reaction.id, str(reaction.attempt)), ())
+        if len(runs) != 1 or runs[0].id != reaction.run_id or not runs[0].status.final:
+            return None
+        return _Stepped(over=_if_over(reaction, self._movers.advance(kept, observed).reaction))
+
+    def _let_go(self, over: Reaction, read: Lane, due: Due | None) -> Due | None:
+        """What a reaction held, now that its lane is read once more; gives the lane's due row.
+
+        Whoever holds something is looked at until he does not. So what else there is to do in the lane is due before.
+        """
+        if due is None and (read.pending or read.outbox or not over.final):
+            due = self._scheduler.set_due(lane_key(over.lane), self._clock.now())
+        self._movers.release(over)
+        return due
 
     def _overdue_at(self, lane: Lane) -> datetime | None:
         """When the lane's next file is overdue. A time that is over already was not for this worker to act on."""
         at = overdue.due(self._rule(lane), lane.head)
         return at if at is None or at > self._clock.now() else self._clock.now() + LATER
 
-    def _step(self, lane: Lane, observed: Observed) -> tuple[bool, datetime | None]:
-        """One step. (True, when to look again) once there is nothing more to do now."""
+    def _step(self, lane: Lane, observed: Observed) -> _Stepped:
+        """One step."""
         head = lane.head
         if head is not None and head.claim is not None:
             self._claims.go_on(lane, head, head.claim, self._reaction(lane.id, head.claim.seq))
-            return False, None
+            return _Stepped()
         running = None
         if head is not None and head.running is not None:
             before = self._reaction(lane.id, head.running)
             running = self._movers.advance(Step(head=head, reaction=before), observed)
-            if running.reaction.final or running.reaction.phase is not before.phase:
+            over = _if_over(before, running.reaction)
+            if over is not None or running.reaction.phase is not before.phase:
                 # Read again: what came while it ran, and what is now to be told, is decided by what is saved now.
-                return False, None
-        if head is not None and 0 < len(lane.pending) <= KNOWN_CHECK:
-            known = self._lanes.taken(lane.id, [e.id for e in lane.pending])
-            if known:
-                raise AlreadyTaken(known)
+                return _Stepped(over=over)
         return self._act(lane, running, observed)
 
-    def _act(self, lane: Lane, running: Step | None, observed: Observed) -> tuple[bool, datetime | None]:
+    def _act(self, lane: Lane, running: Step | None, observed: Observed) -> _Stepped:
         """Carries out what is decided about the pending events."""
         rule = self._rule(lane)
         reaction = running.reaction if running is not None else None
         standing = standing_of(self._workspace, rule, lane, reaction)
         memory = self._remembered.of(lane.pending)
         decision = decide(rule, lane, self._rules.revision, self._clock.now(), standing, memory=memory)
+        if not _proves_itself(decision, lane):
+            self._drop_known(lane)
         if isinstance(decision, Start | Replace) and rule is not None:
             decision = self._unless_held(lane, rule, decision, running)
         if isinstance(decision, Start) and rule is not None:
             return self._start(lane, rule, decision, standing, observed)
         if isinstance(decision, Skip):
             self._skip(lane, rule, decision)
-            return False, None
+            return _Stepped()
         if isinstance(decision, Expect) and rule is not None:
             self._overdue.note(lane, rule, decision)
-            return False, None
+            return _Stepped()
         if isinstance(decision, Replace) and running is not None:
-            self._replacing.give_way(lane, running, decision)
-            return False, None
+            after = self._replacing.give_way(lane, running, decision)
+            return _Stepped(over=_if_over(running.reaction, after))
         until = decision.until if isinstance(decision, Wait) else None
-        next_look = reaction.next_look if reaction is not None else None
-        return True, _earliest(until, next_look, self._outbox.empty(lane))
+        return self._waits(lane.id, running, until, self._outbox.empty(lane))
+
+    def _drop_known(self, lane: Lane) -> None:
+        """Raises AlreadyTaken where pending events are late deliveries."""
+        if lane.head is not None and 0 < len(lane.pending) <= KNOWN_CHECK:
+            known = self._lanes.taken(lane.id, [e.id for e in lane.pending])
+            if known:
+                raise AlreadyTaken(known)
+
+    def _waits(self, lane: str, running: Step | None, *until: datetime | None) -> _Stepped:
+        """Nothing more to do before one of the times."""
+        if running is None:
+            return _Stepped(done=True, next_look=_earliest(*until))
+        if running.reaction.own_look is None:
+            self._kept.put(lane, running)
+        return _Stepped(done=True, next_look=_earliest(running.reaction.own_look, *until))
 
     def _unless_held(self, lane: Lane, rule: Rule, decision: Start | Replace, running: Step | None) -> Decision:
         """The decision, unless something stands in its way that is not the lane's own affair."""
@@ -245,13 +310,13 @@ class Engine:
 
     def _start(
         self, lane: Lane, rule: Rule, decision: Start, standing: Standing | None, observed: Observed
-    ) -> tuple[bool, datetime | None]:
+    ) -> _Stepped:
         claimed = replace(self._claims.claim(lane, rule, decision, standing), cleared=True)
         after = self._movers.advance(claimed, observed)
         left = len(lane.pending) > len(decision.events)
         if after.reaction.final or left or lane.outbox:
-            return False, None
-        return True, after.reaction.next_look
+            return _Stepped(over=_if_over(claimed.reaction, after.reaction))
+        return self._waits(lane.id, after)
 
     def _reaction(self, lane: str, seq: int) -> Reaction:
         reaction = self._lanes.reaction(reaction_id(lane, seq))
@@ -275,6 +340,20 @@ class Engine:
             head = self._lanes.commit(lane.id, change).head or head
         facts = {"lane": lane.id, "rule": head.rule, "reason": decision.reason, "events": len(decision.events)}
         telemetry.record(logger, "events_skipped", facts)
+
+
+def _if_over(before: Reaction, after: Reaction) -> Reaction | None:
+    """The reaction as whoever lets go what it holds wants it: as it has ended, or as its attempt was."""
+    if after.final:
+        return after
+    return before if after.attempt > before.attempt else None
+
+
+def _proves_itself(decision: Decision, lane: Lane) -> bool:
+    """Whether carrying it out finds every late delivery among the pending events, in its one transaction."""
+    if not isinstance(decision, Start | Skip):
+        return False
+    return len(decision.events) == len(lane.pending) <= KNOWN_CHECK
 
 
 def _earliest(*times: datetime | None) -> datetime | None:

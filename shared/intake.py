@@ -15,7 +15,7 @@ from shared.events import Event, FileLanded, ModelRegistered, Reason, Refused
 from shared.lanes import PendingEvent, lane_id
 from shared.looks import Scheduler, lane_key
 from shared.models import ATTEMPT_TAG, REACTION_TAG, ModelRef
-from shared.ports import Clock, Due, Lake, Lanes, Recent
+from shared.ports import Clock, Lake, Lanes, Recent
 from shared.reactions import MODEL_REGISTERED, HistoryEntry
 from shared.rules import Collect, Match, Rule, Rules
 
@@ -25,7 +25,7 @@ GATHERED_LOOK: Final = timedelta(minutes=4)
 """Within this time a lane is looked at that gathers until a time of the day. Shorter than a sweep: it has a wake-up."""
 _ATTEMPT: Final = re.compile(r"[1-9][0-9]{0,3}")
 
-LookNow = Callable[[str, Due], bool]
+LookNow = Callable[[str], bool]
 """Looks at a lane at once, where that is possible; False if somebody must look later."""
 
 
@@ -151,8 +151,9 @@ class Intake:
         if closes is not None:
             self._scheduler.wake_at(key, closes)
             return new
-        due = self._scheduler.set_due(key, now)
-        if not self._look_now(lane, due):
+        # Until it is acknowledged it comes again: the look has made sure of the next one, or now a due row does.
+        if not self._look_now(lane):
+            self._scheduler.set_due(key, now)
             self._scheduler.wake(key)
         return new
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared import telemetry
+from shared.kept import Kept
 from shared.lanes import is_lane_id
 from shared.ports import Clock, Due, DueTable, WakeUps
 
@@ -59,12 +60,20 @@ class Scheduler:
         self._clock = clock
         self._sent: dict[str, datetime] = {}  # key -> when the last wake-up this process sent becomes visible
         self._lock = threading.Lock()
+        self._written: Kept[Due] = Kept()
 
     def get(self, key: str) -> Due | None:
         return self._due.get(key)
 
+    def due_by_now(self, key: str) -> Due | None:
+        """The key's due row: as this process has written it last, where its time has come, or else as it is."""
+        written = self._written.take(key)
+        return written if written is not None and written.at <= self._clock.now() else self._due.get(key)
+
     def set_due(self, key: str, at: datetime) -> Due:
-        return self._due.set(key, at)
+        due = self._due.set(key, at)
+        self._written.put(key, due)
+        return due
 
     def wake_at(self, key: str, at: datetime) -> None:
         """A look at `key` is due at `at`.
@@ -90,20 +99,26 @@ class Scheduler:
         with self._lock:
             self._sent = {k: t for k, t in self._sent.items() if t > now} | {key: visible}
 
-    def reschedule(self, due: Due | None, key: str, at: datetime | None) -> None:
-        """The end of a look: due again at `at`, or not at all, unless somebody asked for another look meanwhile."""
-        if due is None and at is None:
-            return
+    def reschedule(self, due: Due | None, key: str, at: datetime | None) -> Due | None:
+        """The end of a look: due again at `at`, or not at all, unless somebody asked for another look meanwhile.
+
+        Gives the row that it has written; None also where it has not replaced the one read.
+        """
+        if at is None:
+            if due is not None:
+                self._due.remove(due)
+            return None
         if due is not None and due.at == at:
             self.too_early(due)
-            return
-        if self._due.move(due, key, at, waked=at is not None and self._needs_message(at)):
-            if at is not None:
-                self.wake(key, at)
-        elif at is not None:
+            return None
+        moved = self._move(due, key, at)
+        if moved is not None:
+            self.wake(key, at)
+        else:
             # The row was changed meanwhile. It must not say later than `at`; and where it does not, whoever changed it
             # has sent the wake-up: a second one from here would double with every look.
             self.bring_forward(key, at)
+        return moved
 
     def too_early(self, due: Due) -> None:
         """A look that came a moment before its time, by a clock that is ahead, has used up the wake-up for that time.
@@ -126,17 +141,25 @@ class Scheduler:
     def _hasten(self, key: str, at: datetime) -> tuple[datetime | None, datetime]:
         """The row says `at` or earlier from now on; gives what it said before, and what it says now.
 
-        It is always written: a look that found nothing to do must not delete it on what it read before.
+        It is always written: a look that found nothing to do must not delete it on what it read before. A row that this
+        process knows nothing of is taken for one that is not there.
         """
+        due = self._due.get(key) if key in self._written else None
         while True:
-            due = self._due.get(key)
             before = due.at if due is not None else None
             after = at if before is None else min(before, at)
-            if self._due.move(due, key, after, waked=self._needs_message(after)):
+            if self._move(due, key, after) is not None:
                 return before, after
+            due = self._due.get(key)
+
+    def _move(self, due: Due | None, key: str, at: datetime) -> Due | None:
+        moved = self._due.move(due, key, at, waked=self._needs_message(at))
+        if moved is not None:
+            self._written.put(key, moved)
+        return moved
 
     def _revive(self, key: str) -> None:
-        self._due.set(key, self._clock.now())
+        self.set_due(key, self._clock.now())
         self.wake(key)
 
     def sweep(self) -> int:
@@ -165,9 +188,8 @@ class Scheduler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
-    """Deliveries that wait for one look together: how many, and the due row the last of them wrote."""
+    """Deliveries that wait for one look together, and how many."""
 
-    due: Due
     future: Future[None] = field(default_factory=Future)
     count: int = 0
 
@@ -175,7 +197,7 @@ class _Waiting:
 class InlineLooks:
     """Looks made while a delivery waits: single-flight per lane, a few at once, within seconds, never failing it."""
 
-    def __init__(self, look: Callable[[str, Due], None], seconds: float = INLINE_SECONDS) -> None:
+    def __init__(self, look: Callable[[str], object], seconds: float = INLINE_SECONDS) -> None:
         self._look = look
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(max_workers=INLINE_AT_ONCE, thread_name_prefix="inline-look")
@@ -183,9 +205,9 @@ class InlineLooks:
         self._running: set[str] = set()
         self._next: dict[str, _Waiting] = {}  # looks that have not begun: a later insert may join
 
-    def __call__(self, lane: str, due: Due) -> bool:
-        """True if a look that began after this call ended well; otherwise a wake-up has to be sent."""
-        future = self._join(lane, due)
+    def __call__(self, lane: str) -> bool:
+        """True if a look that began after this call ended well; otherwise one has to be made sure of."""
+        future = self._join(lane)
         if future is None:
             return False
         wait_for([future], timeout=self._seconds)
@@ -200,33 +222,32 @@ class InlineLooks:
     def close(self) -> None:
         self._pool.shutdown()
 
-    def _join(self, lane: str, due: Due) -> Future[None] | None:
+    def _join(self, lane: str) -> Future[None] | None:
         with self._lock:
             if lane in self._running:
                 # The look that runs may have read before this insert; the next one serves everyone who waits now.
-                known = self._next.get(lane, _Waiting(due=due))
-                # The latest due row: its ETag is the one that is still true.
-                self._next[lane] = replace(known, due=due, count=known.count + 1)
+                known = self._next.get(lane, _Waiting())
+                self._next[lane] = replace(known, count=known.count + 1)
                 return known.future
             if len(self._running) >= INLINE_AT_ONCE:
                 return None
             self._running.add(lane)
         future: Future[None] = Future()
-        self._submit(lane, due, future)
+        self._submit(lane, future)
         return future
 
-    def _submit(self, lane: str, due: Due, future: Future[None]) -> None:
+    def _submit(self, lane: str, future: Future[None]) -> None:
         try:
             # The worker finds the invocation a log line belongs to in the context.
-            self._pool.submit(contextvars.copy_context().run, self._run, lane, due, future)
+            self._pool.submit(contextvars.copy_context().run, self._run, lane, future)
         except RuntimeError as error:  # the pool is shut down, or no thread can be started: nobody may wait for it
             with self._lock:
                 self._running.discard(lane)
             future.set_exception(error)
 
-    def _run(self, lane: str, due: Due, future: Future[None]) -> None:
+    def _run(self, lane: str, future: Future[None]) -> None:
         try:
-            self._look(lane, due)
+            self._look(lane)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in the look never fails the delivery
             telemetry.record(logger, "inline_look_failed", {"lane": lane, "error": repr(error)}, logging.WARNING)
             future.set_exception(error)
@@ -237,4 +258,4 @@ class InlineLooks:
             if waiting is None:
                 self._running.discard(lane)
                 return
-        self._submit(lane, waiting.due, waiting.future)
+        self._submit(lane, waiting.future)

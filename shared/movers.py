@@ -8,7 +8,7 @@ from shared.jobs.mover import WorkspaceJobs
 from shared.notices import Notices
 from shared.observing import Observing
 from shared.ports import Clock, DataFactory, Lake, Lanes, Manifests, Workspace
-from shared.reactions import Action, DeployAction, JobAction, NotifyAction, PipelineAction, State
+from shared.reactions import Action, DeployAction, JobAction, NotifyAction, PipelineAction, Reaction, State
 from shared.rollouts.mover import Rollouts
 from shared.runs.mover import PipelineRuns
 from shared.starts import Starts
@@ -82,3 +82,8 @@ class Movers:
         if reaction.objection is not None and reaction.state is State.PENDING:
             return self._steps.end(step, State.FAILED, reaction.objection)
         return self._of[type(reaction.action)].advance(step, observed)
+
+    def release(self, reaction: Reaction) -> None:
+        """As Mover's. What is only observed, or may not be started, has never held anything."""
+        if not reaction.observe and reaction.objection is None:
+            self._of[type(reaction.action)].release(reaction)

@@ -40,6 +40,7 @@ class Notices:
     ) -> None:
         self._clock = clock
         self._steps = NoticeSteps(starts=starts, clock=clock, steps=steps)
+        self.release = self._steps.release
         self._topic = topic
         self._preparing = Preparing(
             lanes=lanes, manifests=manifests, workspace=workspace, clock=clock, steps=self._steps

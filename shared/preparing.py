@@ -60,7 +60,8 @@ class Preparing:
         reaction = step.reaction
         if action.needs_manifest and not reaction.manifest_written:
             # Whoever goes on after a death writes it again: the first one stays.
-            self._manifests.write(reaction, chains.events_of(self._lanes, reaction))
+            events = step.taken if step.taken is not None else chains.events_of(self._lanes, reaction)
+            self._manifests.write(reaction, events)
             step = replace(step, reaction=replace(reaction, manifest_written=True))
         return step, granted
 

@@ -296,6 +296,18 @@ class Reaction:
         return int(self.id.rpartition("-")[2])
 
     @property
+    def own_look(self) -> datetime | None:
+        """When its lane has to be looked at for its sake.
+
+        Not for a pipeline's run that goes on as it should: who looks at the factory sees its end, or that its time is
+        over.
+        """
+        follows = self.state is State.RUNNING and isinstance(self.action, PipelineAction) and self.cancel is None
+        if follows and self.accepted is not None and self.next_look == self.accepted + self.action.timeout:
+            return None
+        return self.next_look
+
+    @property
     def phase(self) -> Phase | None:
         """How far its rollout is, if it is one that runs."""
         return self.rollout.phase if self.rollout is not None else None

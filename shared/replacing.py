@@ -54,15 +54,16 @@ class Replacing:
         """Why the running reaction is not to be replaced now; None where it may be."""
         return stays(rule, running, self._mode, self._clock.now())
 
-    def give_way(self, lane: Lane, running: Step, decision: Replace) -> None:
+    def give_way(self, lane: Lane, running: Step, decision: Replace) -> Reaction:
         """The running reaction gives way. That is saved before anything is ended: whoever goes on knows why.
+
+        Gives the reaction as it is then; it may have ended.
 
         Raises:
             AlreadyTaken: some of the events are late deliveries, which alone are no reason to end anything.
         """
         if isinstance(running.reaction.action, DeployAction):
-            self._rollouts.supersede(running, decision.reason)
-            return
+            return self._rollouts.supersede(running, decision.reason).reaction
         known = self._lanes.taken(lane.id, [event.id for event in decision.events])
         if known:
             raise AlreadyTaken(known)
@@ -76,3 +77,4 @@ class Replacing:
         )
         self._lanes.commit(lane.id, LaneChange(reaction=reaction, history=(line,)))
         telemetry.record(logger, "reaction_gives_way", {"reason": decision.reason, **reaction.log_context()})
+        return reaction

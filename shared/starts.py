@@ -174,7 +174,7 @@ class Starts:
 
         What has no limit is taken last, so that it never has to be given back.
         """
-        permit = Permit(reaction_id=reaction.id, since=self._clock.now(), attempt=reaction.attempt)
+        permit = _permit(reaction, self._clock.now())
         taken: list[Demand] = []
         paid: list[tuple[Resource, Resource]] = []
         for demand in sorted(demands, key=lambda demand: demand.resource in unseen):
@@ -225,6 +225,23 @@ class Starts:
         for demand in self._demands(reaction, own):
             self.let_go(demand, reaction.id)
         self._leave(self._place(reaction), reaction.queues)
+
+    def put_off(self, reaction: Reaction, own: Sequence[Demand], granted: Granted | None = None) -> None:
+        """The same for one that is to start later, once that is saved. Idempotent.
+
+        By then another worker may have been granted its next start: only what this one was granted is let go, or what
+        the attempt holds.
+        """
+        for demand in self._demands(reaction, own):
+            if demand.holds:
+                held = _permit(reaction, granted.at) if granted is not None else self._held(demand.resource, reaction)
+                if held is not None and self._permits.take_back(demand.resource, held) and demand.queued:
+                    self._wake(demand.resource)
+        self._leave(self._place(reaction), reaction.queues)
+
+    def _held(self, resource: str, reaction: Reaction) -> Permit | None:
+        permits = self._permits.read(resource).permits
+        return next((p for p in permits if (p.reaction_id, p.attempt) == (reaction.id, reaction.attempt)), None)
 
     def let_go(self, demand: Demand, reaction_id: str) -> None:
         """One permit, if the reaction holds it. Nobody can wait where there is no limit."""
@@ -319,6 +336,11 @@ class Starts:
             if head.failures == 0 or self._permits.save_head(replace(head, next_attempt=now + limits.PROBE)):
                 return None, head.failures > 0
         return now + _SHORTLY, False
+
+
+def _permit(reaction: Reaction, since: datetime) -> Permit:
+    until = since + reaction.action.timeout
+    return Permit(reaction_id=reaction.id, since=since, attempt=reaction.attempt, until=until)
 
 
 def _stopped(why: str, now: datetime) -> Blocked:

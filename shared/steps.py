@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from shared import limits, notifications, telemetry
 from shared.errors import Stale, TargetBusy
-from shared.lanes import Head
+from shared.lanes import Head, TakenEvent
 from shared.limits import Demand
 from shared.notifications import Notification
 from shared.ports import Clock, LaneChange, Lanes, Run, Saved
@@ -39,12 +39,14 @@ Observed = Mapping[tuple[str, str], Sequence[Run]]
 class Step:
     """A lane's head and its running reaction after a step was saved.
 
-    `cleared`: in this look it was asked whether somebody has stopped the rule, and nobody has.
+    `cleared`: in this look it was asked whether somebody has stopped the rule, and nobody has. `taken`: all its events,
+    where this look has taken them.
     """
 
     head: Head
     reaction: Reaction
     cleared: bool = False
+    taken: tuple[TakenEvent, ...] | None = None
 
 
 class Mover(Protocol):
@@ -57,6 +59,9 @@ class Mover(Protocol):
             Stale: somebody else moved the reaction; read again.
             StorageUnavailable: nothing more is known; the look is repeated.
         """
+
+    def release(self, reaction: Reaction) -> None:
+        """Lets go what a reaction holds that has ended, or whose attempt has. Idempotent."""
 
 
 class Steps:
@@ -145,7 +150,7 @@ class HeldSteps(ABC):
         after = self._wait(waiting, why, until)
         self._starts.refund(granted)
         if granted is not None or queues:
-            self._starts.release(replace(after.reaction, queues=queues), self.demands_of(after.reaction))
+            self._put_off(replace(after.reaction, queues=queues), granted)
         return after
 
     def busy(self, step: Step, target: str, error: TargetTrouble, why: str, granted: Granted | None = None) -> Step:
@@ -155,7 +160,8 @@ class HeldSteps(ABC):
         until = self._starts.busy(target, step.reaction, error, probe=probe)
         after = self._wait(step, why, until)
         self._starts.refund(granted)
-        return self.released(after)
+        self._put_off(after.reaction, granted)
+        return after
 
     def _wait(self, step: Step, why: str, until: datetime) -> Step:
         """Why is said once, however long it takes."""
@@ -166,22 +172,28 @@ class HeldSteps(ABC):
         return self.save(step, waiting)
 
     def try_again(self, step: Step, why: str) -> Step:
-        """The next attempt, after its back-off; or the end, where that was the last."""
+        """The next attempt, after its back-off; or the end, where that was the last. It lets go as there."""
         again = next_attempt(step.reaction, why, self._clock.now())
-        return self.end(step, State.FAILED, why) if again is None else self.released(self.save(step, again))
+        return self.end(step, State.FAILED, why) if again is None else self.save(step, again)
 
     def end(self, step: Step, state: State, why: str) -> Step:
-        return self.released(self._steps.end(step, state, why))
+        """What it holds is let go by whoever carries the look on: see Mover.release."""
+        return self._steps.end(step, state, why)
 
     def cancelled(self, step: Step, how: str) -> Step:
         """The end that somebody wanted."""
         wanted = "" if step.reaction.gives_way else "cancelled by "
         return self.end(step, State.CANCELLED, f"{wanted}{step.reaction.cancel}; {how}")
 
-    def released(self, step: Step) -> Step:
-        """The same step, and what was held is let go."""
-        self._starts.release(step.reaction, self.demands_of(step.reaction))
-        return step
+    def release(self, reaction: Reaction) -> None:
+        """As Mover's."""
+        if reaction.final:
+            self._starts.release(reaction, self.demands_of(reaction))
+        else:
+            self._put_off(reaction)
+
+    def _put_off(self, reaction: Reaction, granted: Granted | None = None) -> None:
+        self._starts.put_off(reaction, self.demands_of(reaction), granted)
 
 
 class TargetSteps(HeldSteps):

@@ -362,16 +362,23 @@ class FakeDueTable:
         self.rows[key] = Due(key=key, at=at, waked=waked, etag=self.storage.etag())
         return self.rows[key]
 
-    def move(self, due: Due | None, key: str, at: datetime | None, *, waked: bool = False) -> bool:
+    def move(self, due: Due | None, key: str, at: datetime, *, waked: bool = False) -> Due | None:
         self.storage.call("move due")
-        saved = self.rows.get(key)
-        if (saved.etag if saved is not None else None) != (due.etag if due is not None else None):
+        if not self._unchanged(due, key):
+            return None
+        self.rows[key] = Due(key=key, at=at, waked=waked, etag=self.storage.etag())
+        return self.rows[key]
+
+    def remove(self, due: Due) -> bool:
+        self.storage.call("remove due")
+        if not self._unchanged(due, due.key):
             return False
-        if at is None:
-            self.rows.pop(key, None)
-        else:
-            self.rows[key] = Due(key=key, at=at, waked=waked, etag=self.storage.etag())
+        self.rows.pop(due.key, None)
         return True
+
+    def _unchanged(self, due: Due | None, key: str) -> bool:
+        saved = self.rows.get(key)
+        return (saved.etag if saved is not None else None) == (due.etag if due is not None else None)
 
     def due(self, before: datetime) -> Iterable[Due]:
         self.storage.call("query due")

@@ -13,7 +13,6 @@ from shared.events import DriftDetected, FileLanded, ModelRegistered
 from shared.intake import Intake
 from shared.looks import Scheduler
 from shared.memory import DEFAULT_RETENTION, Remembered
-from shared.ports import Due
 from shared.queries import Queries
 from shared.reactions import Reaction
 from shared.retention import Retention
@@ -126,7 +125,7 @@ class World:
             lake=self.lake,
             clock=self.clock,
             scheduler=self.scheduler,
-            look_now=self._look_now if self.inline else lambda _lane, _due: False,
+            look_now=self._look_now if self.inline else lambda _lane: False,
         )
         self.queries = Queries(
             lanes=self.lanes,
@@ -137,8 +136,8 @@ class World:
             workspace_id=WORKSPACE,
         )
 
-    def _look_now(self, lane: str, due: Due) -> bool:
-        self.engine.look_at_lane(lane, due)
+    def _look_now(self, lane: str) -> bool:
+        self.engine.look_at_lane(lane)
         return True
 
     def deliver(self, *events: FileLanded | ModelRegistered | DriftDetected) -> None:

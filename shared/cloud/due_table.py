@@ -35,25 +35,28 @@ class DueTable:
             saved = self._table.upsert_entity(_row(key, at, waked), mode=UpdateMode.REPLACE)
         return Due(key=key, at=at, waked=waked, etag=str(saved["etag"]))
 
-    def move(self, due: Due | None, key: str, at: datetime | None, *, waked: bool = False) -> bool:
+    def move(self, due: Due | None, key: str, at: datetime, *, waked: bool = False) -> Due | None:
+        row = _row(key, at, waked)
         with storage_call(f"move of the due row {key}"):
             try:
-                self._move(due, key, at, waked)
+                if due is None:
+                    saved = self._table.create_entity(row)
+                else:
+                    saved = self._table.update_entity(
+                        row, mode=UpdateMode.REPLACE, etag=due.etag, match_condition=MatchConditions.IfNotModified
+                    )
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+                return None
+        return Due(key=key, at=at, waked=waked, etag=str(saved["etag"]))
+
+    def remove(self, due: Due) -> bool:
+        unchanged = MatchConditions.IfNotModified
+        with storage_call(f"removal of the due row {due.key}"):
+            try:
+                self._table.delete_entity(_partition(due.key), due.key, etag=due.etag, match_condition=unchanged)
+            except (ResourceModifiedError, ResourceNotFoundError):
                 return False
         return True
-
-    def _move(self, due: Due | None, key: str, at: datetime | None, waked: bool) -> None:
-        if due is None:
-            if at is not None:
-                self._table.create_entity(_row(key, at, waked))
-            return
-        unchanged = MatchConditions.IfNotModified
-        if at is None:
-            self._table.delete_entity(_partition(key), key, etag=due.etag, match_condition=unchanged)
-        else:
-            row = _row(key, at, waked)
-            self._table.update_entity(row, mode=UpdateMode.REPLACE, etag=due.etag, match_condition=unchanged)
 
     def due(self, before: datetime) -> Iterable[Due]:
         with storage_call("query of what is due"):

@@ -59,7 +59,6 @@ class PermitTable:
             permits=tuple(permits),
             waiters=tuple(waiters),
             cursor=head.get("cursor"),
-            looks=head.get("looks", 0),
             full_at=head.get("fullAt"),
             next_attempt=head.get("nextAttempt"),
             failures=head.get("failures", 0),
@@ -153,14 +152,14 @@ class PermitTable:
 
 
 def _permit_row(resource: str, permit: Permit) -> rows.Row:
-    properties = {"since": permit.since, "attempt": permit.attempt}
+    properties = {"since": permit.since, "attempt": permit.attempt, "until": permit.until}
     return rows.keyed(_partition(resource), f"{_PERMIT}{permit.reaction_id}", properties)
 
 
 def _head_row(resource: Resource) -> rows.Row:
     properties = {
         "cursor": resource.cursor,
-        "looks": resource.looks,
+        "looks": 0,  # the release before asks for it
         "fullAt": resource.full_at,
         "nextAttempt": resource.next_attempt,
         "failures": resource.failures or None,
@@ -169,7 +168,12 @@ def _head_row(resource: Resource) -> rows.Row:
 
 
 def _permit(values: rows.Row) -> Permit:
-    return Permit(reaction_id=values["RowKey"][2:], since=values["since"], attempt=values["attempt"])
+    return Permit(
+        reaction_id=values["RowKey"][2:],
+        since=values["since"],
+        attempt=values["attempt"],
+        until=values.get("until"),
+    )
 
 
 def _waiter_key(waiter: Waiter) -> str:

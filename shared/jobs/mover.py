@@ -42,6 +42,7 @@ class WorkspaceJobs:
         watching = Watching(workspace=workspace, clock=clock, steps=saving)
         self._clock = clock
         self._steps = saving
+        self.release = saving.release
         self._watch = watching.watch
         self._handlers: Mapping[State, Callable[[Step], Step]] = {
             State.PENDING: starting.begin,

@@ -116,11 +116,14 @@ class DueTable(Protocol):
     def set(self, key: str, at: datetime, *, waked: bool = False) -> Due:
         """Whatever the row says now, the key is due at `at`."""
 
-    def move(self, due: Due | None, key: str, at: datetime | None, *, waked: bool = False) -> bool:
-        """Replaces the row read as `due` (None: there was none) by one for `at` (None: by none).
+    def move(self, due: Due | None, key: str, at: datetime, *, waked: bool = False) -> Due | None:
+        """Replaces the row read as `due` (None: there was none) by one for `at`, and gives that.
 
-        False if the row was changed in between: whoever changed it wants an earlier or another look, and gets it.
+        None if the row was changed in between: whoever changed it wants an earlier or another look, and gets it.
         """
+
+    def remove(self, due: Due) -> bool:
+        """Removes the row read as `due`; False if it was changed in between."""
 
     def due(self, before: datetime) -> Iterable[Due]:
         """All rows due before a time, earliest first within a page."""
@@ -155,11 +158,16 @@ class PoisonedEvents(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """One unit of a resource, held by a reaction since its start was intended."""
+    """One unit of a resource, held by a reaction since its start was intended.
+
+    Attributes:
+        until: when its run may have taken too long; None where an earlier release has written the permit.
+    """
 
     reaction_id: str
     since: datetime
     attempt: int = 1
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +210,6 @@ class Resource:
     permits: tuple[Permit, ...] = ()
     waiters: tuple[Waiter, ...] = ()
     cursor: datetime | None = None
-    looks: int = 0
     full_at: datetime | None = None
     next_attempt: datetime | None = None
     failures: int = 0

@@ -53,6 +53,10 @@ class Rollouts:
             step = after
         return step
 
+    def release(self, reaction: Reaction) -> None:
+        """As Mover's."""
+        self._steps.release(reaction)
+
     def supersede(self, step: Step, why: str) -> Step:
         """A newer version takes this rollout's place: what it made is removed."""
         if step.reaction.state is State.PENDING:

@@ -48,7 +48,8 @@ class PipelineRuns:
         starting = Starting(factory=factory, clock=clock, steps=saving, preparing=preparing, follow=follow)
         watching = Watching(factory=factory, clock=clock, steps=saving)
         self.resource = saving.resource
-        self.release = saving.release_all
+        self.release = saving.release
+        self.release_left_behind = saving.release_left_behind
         self.duplicates = Duplicates(lanes=lanes, factory=factory, clock=clock, steps=saving, look_soon=look_soon)
         self._handlers: Mapping[State, Callable[[Step, Observed], Step]] = {
             State.PENDING: starting.begin,

@@ -32,10 +32,10 @@ class RunSteps(TargetSteps):
     def postpone(self, step: Step, error: TargetTrouble, granted: Granted | None = None) -> Step:
         return self.busy(step, self.resource, error, f"the factory cannot take it now: {error}", granted)
 
-    def release_all(self, reaction_id: str, reaction: Reaction | None) -> None:
+    def release_left_behind(self, reaction_id: str, reaction: Reaction | None) -> None:
         """Whatever a reaction still holds that is final or was never there: its process died before it let go."""
         if reaction is not None:
-            self._starts.release(reaction, self.demands_of(reaction))
+            self.release(reaction)
         else:
             self._starts.let_go(self.demand, reaction_id)
 

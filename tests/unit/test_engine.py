@@ -11,9 +11,9 @@ import pytest
 
 from shared.errors import StorageUnavailable
 from shared.events import Reason
-from shared.lanes import Lane, lane_id
+from shared.lanes import lane_id
 from shared.looks import lane_key
-from shared.ports import Run, RunStatus
+from shared.ports import LaneChange, Run, RunStatus, Saved
 from tests.fakes import T0, delivery, landed
 from tests.world import RULES, Died, World
 
@@ -263,19 +263,19 @@ def test_one_lanes_trouble_is_not_the_other_lanes() -> None:
     world.deliver(*(landed(f"in/b{n}/a.csv") for n in range(6)))
     bad = sorted(world.reactions(), key=lambda r: r.id)[0]
     world.factory.end_all()
-    reading = world.lanes.read
+    committing = world.lanes.commit
 
-    def read(lane: str) -> Lane:
+    def commit(lane: str, change: LaneChange) -> Saved:
         if lane == bad.lane:
             raise StorageUnavailable("this one partition is down")
-        return reading(lane)
+        return committing(lane, change)
 
-    world.lanes.read = read
+    world.lanes.commit = commit
     for _ in range(3):
         world.clock.advance(timedelta(seconds=10))
         world.engine.look("factory:adf")
     assert world.states().count("succeeded") == 5
-    world.lanes.read = reading
+    world.lanes.commit = committing
     world.clock.advance(timedelta(hours=1))
     run_to_the_end(world)
     assert world.states() == ["succeeded"] * 6

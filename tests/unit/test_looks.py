@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 
 from shared.looks import INLINE_AT_ONCE, InlineLooks, Scheduler, is_key
-from shared.ports import Due
 from tests.fakes import T0, FakeClock, FakeDueTable, FakeWakeUps
 
 SECOND = timedelta(seconds=1)
@@ -175,13 +174,13 @@ class Looker:
     """A look that says when it began, and ends when it is let go."""
 
     def __init__(self) -> None:
-        self.began: list[tuple[str, Due]] = []
+        self.began: list[str] = []
         self.free = threading.Event()
         self.changed = threading.Condition()
 
-    def __call__(self, lane: str, due: Due) -> None:
+    def __call__(self, lane: str) -> None:
         with self.changed:
-            self.began.append((lane, due))
+            self.began.append(lane)
             self.changed.notify_all()
         assert self.free.wait(10)
 
@@ -190,17 +189,13 @@ class Looker:
             assert self.changed.wait_for(lambda: len(self.began) >= count, 10)
 
 
-def due(number: int) -> Due:
-    return Due(key="lane:a", at=T0, etag=str(number))
-
-
 def test_those_who_wait_share_one_look_that_began_after_they_came() -> None:
     looker = Looker()
     inline = InlineLooks(looker)
     with ThreadPoolExecutor(8) as pool:
-        first = pool.submit(inline, "a", due(0))
+        first = pool.submit(inline, "a")
         looker.wait_for(1)
-        others = [pool.submit(inline, "a", due(n)) for n in range(1, 6)]
+        others = [pool.submit(inline, "a") for n in range(1, 6)]
         while inline.waiting("a") < 5:
             threading.Event().wait(0.01)
         looker.free.set()
@@ -214,40 +209,40 @@ def test_more_lanes_than_there_are_places_are_left_to_a_wake_up() -> None:
     looker = Looker()
     inline = InlineLooks(looker)
     with ThreadPoolExecutor(8) as pool:
-        running = [pool.submit(inline, f"lane{n}", due(n)) for n in range(INLINE_AT_ONCE)]
+        running = [pool.submit(inline, f"lane{n}") for n in range(INLINE_AT_ONCE)]
         looker.wait_for(INLINE_AT_ONCE)
-        assert inline("one too many", due(9)) is False
+        assert inline("one too many") is False
         looker.free.set()
         assert all(r.result(10) for r in running)
-    assert inline("now there is room", due(10)) is True
+    assert inline("now there is room") is True
     inline.close()
 
 
 def test_a_look_that_fails_is_reported_and_the_next_one_runs() -> None:
     calls: list[str] = []
 
-    def look(lane: str, _due: Due) -> None:
+    def look(lane: str) -> None:
         calls.append(lane)
         if len(calls) == 1:
             raise RuntimeError("storage is down")
 
     inline = InlineLooks(look)
-    assert inline("a", due(1)) is False
-    assert inline("a", due(2)) is True
+    assert inline("a") is False
+    assert inline("a") is True
     inline.close()
 
 
 def test_where_no_look_can_be_started_nobody_waits_for_one() -> None:
     inline = InlineLooks(Looker())
     inline.close()
-    assert inline("a", due(1)) is False
-    assert inline("a", due(2)) is False
+    assert inline("a") is False
+    assert inline("a") is False
 
 
 def test_a_look_that_takes_too_long_is_left_to_a_wake_up() -> None:
     looker = Looker()
     inline = InlineLooks(looker, seconds=0.05)
-    assert inline("a", due(1)) is False
+    assert inline("a") is False
     looker.free.set()
     inline.close()
     assert len(looker.began) == 1
