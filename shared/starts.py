@@ -289,8 +289,7 @@ class Starts:
         freed = False
         for name in full:
             for permit in seen[name].permits:
-                if self._leaked(permit):
-                    self._permits.release(name, permit.reaction_id)
+                if self._leaked(permit) and self._permits.take_back(name, permit):
                     telemetry.record(logger, "permit_freed", {"resource": name, "reaction": permit.reaction_id})
                     freed = True
         return freed
