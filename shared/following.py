@@ -77,7 +77,7 @@ class FollowedFactory:
         known = seen.resource if seen is not None and seen.etag == due.etag else None
         resource = known or self._permits.read(self._runs.resource)
         try:
-            left, certain = self._follow(resource) if resource.permits else (resource, False)
+            left = self._follow(resource) if resource.permits else resource
         except (TargetBusy, TargetUnavailable, TargetRefused) as error:
             telemetry.record(logger, "factory_not_followed", {"error": str(error)}, logging.WARNING)
             self._scheduler.reschedule(due, due.key, self._clock.now() + LATER)
@@ -86,7 +86,9 @@ class FollowedFactory:
             self._scheduler.reschedule(due, due.key, None)
             return
         written = self._scheduler.reschedule(due, due.key, self._next_look(resource))
-        if written is not None and written.etag is not None and certain:
+        # Of one whose run has not been seen to go on it is not known whether it still holds its permit.
+        known_to_run = {_stamp(permit) for permit in left.permits} <= self._begun
+        if known_to_run and written is not None and written.etag is not None:
             self._seen = _Seen(etag=written.etag, resource=left)
 
     def _next_look(self, resource: Resource) -> datetime:
@@ -95,21 +97,21 @@ class FollowedFactory:
         next_look = now + follow_interval(now - max(permit.since for permit in resource.permits))
         return min([next_look, *(p.until for p in resource.permits if p.until is not None and p.until > now)])
 
-    def _follow(self, resource: Resource) -> tuple[Resource, bool]:
-        """One query for all runs; gives the resource with what is still held of it, and whether that is certain."""
+    def _follow(self, resource: Resource) -> Resource:
+        """One query for all runs; gives the resource with what is still held of it."""
         now = self._clock.now()
         since = min(p.since for p in resource.permits) - QUERY_PADDING
         after = since if resource.cursor is None else max(resource.cursor - OVERLAP, since)
         runs = self._factory.runs_updated(after, now + QUERY_PADDING)
         observed = _by_stamp(runs + self._unseen(resource, runs))
-        gone, handed_on, failed = self._hand_on_all(resource, observed)
+        gone, failed = self._hand_on_all(resource, observed)
         self._cancel_strays(observed, resource)
         left = replace(resource, permits=tuple(p for p in resource.permits if p.reaction_id not in gone))
         self._begun &= {_stamp(permit) for permit in left.permits}
         # Where a lane could not be looked at, what was seen of its run must be seen again.
         if left.permits and not failed and now - (resource.cursor or since) >= CURSOR_EVERY:
             left = self._save(left, now)
-        return left, handed_on <= gone
+        return left
 
     def _save(self, seen: Resource, cursor: datetime) -> Resource:
         """A start that was granted meanwhile has written the head; somebody else who follows has moved the cursor."""
@@ -137,21 +139,19 @@ class FollowedFactory:
         self._unseen_looks = missed
         return found
 
-    def _hand_on_all(self, resource: Resource, observed: Observed) -> tuple[set[str], set[str], bool]:
-        """The reactions that hold nothing any more, those looked at, and whether one could not be looked at."""
+    def _hand_on_all(self, resource: Resource, observed: Observed) -> tuple[set[str], bool]:
+        """The reactions that hold nothing any more, and whether one could not be looked at."""
         gone: set[str] = set()
-        handed_on: set[str] = set()
         failed = False
         for permit in resource.permits:
             try:
                 if self._concerns(permit, observed):
-                    handed_on.add(permit.reaction_id)
                     gone |= self._hand_on(permit, observed)
             except Exception as error:  # noqa: BLE001 - one lane's trouble is not the other lanes'
                 failed = True
                 facts = {"reaction": permit.reaction_id, "error": repr(error)}
                 telemetry.record(logger, "lane_not_looked_at", facts, logging.WARNING)
-        return gone, handed_on, failed
+        return gone, failed
 
     def _concerns(self, permit: Permit, observed: Observed) -> bool:
         """Whether there is something to act on: the run has ended, or takes too long, or is not alone, or is not there.

@@ -302,7 +302,7 @@ class Reaction:
         Not for a pipeline's run that goes on as it should: who looks at the factory sees its end, or that its time is
         over.
         """
-        follows = self.state is State.RUNNING and isinstance(self.action, PipelineAction) and self.cancel is None
+        follows = self.state is State.RUNNING and isinstance(self.action, PipelineAction)
         if follows and self.accepted is not None and self.next_look == self.accepted + self.action.timeout:
             return None
         return self.next_look

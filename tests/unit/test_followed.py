@@ -133,6 +133,59 @@ def test_after_an_attempt_that_failed_the_factory_is_not_asked_until_the_next() 
     assert len(world.factory.started) == 2
 
 
+@pytest.mark.parametrize("call", ["read lane", "set due", "take back permit", "move due"])
+def test_a_death_after_an_attempt_that_failed_leaves_the_next_one_due(call: str) -> None:
+    world = World(rules=RULES + "    retry: {attempts: 2, backoff: 1m}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    world.factory.end_all(RunStatus.FAILED)
+
+    def die(_number: int, what: str) -> None:
+        if what == call and world.reactions()[0].attempt == 2:
+            raise Died
+
+    world.storage.before_call = die
+    with pytest.raises(Died):
+        look_at_factory(world)
+    world.nothing_breaks()
+    world.restart()
+    sweep(world, minutes=3)
+    assert len(world.factory.started) == 2
+
+
+def test_one_that_was_put_off_while_another_process_looked_is_not_followed_for_ever() -> None:
+    world = World()
+    other = beside(world)
+
+    def busy_after_a_look(accept: Callable[[], str]) -> str:
+        world.clock.advance(6 * SECOND)
+        other.engine.look(FACTORY)
+        return busy(accept)
+
+    world.factory.on_start = busy_after_a_look
+    world.deliver(landed("in/b1/a.csv"))
+    look_at_factory(other)
+    assert FACTORY not in world.due.rows
+
+
+def test_a_second_run_is_judged_by_what_is_saved() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    first = world.factory.started[0].run
+    world.clock.advance(SECOND)
+    world.factory.force("score", first.parameters)
+    world.factory.end(first.id)
+    calls = calls_of(world, lambda: look_at_factory(world))
+    assert (world.states(), calls.count("read reaction") > 0) == (["succeeded"], True)
+
+
+def sweep(world: World, minutes: int) -> None:
+    for _ in range(minutes):
+        world.clock.advance(MINUTE)
+        world.scheduler.sweep()
+        for row in sorted(world.due.due(world.clock.now()), key=lambda due: due.at):
+            world.engine.look(row.key)
+
+
 @pytest.mark.parametrize("call", ["read lane", "set due", "release permit"])
 def test_a_death_after_the_end_leaves_no_event_behind(call: str) -> None:
     """An event that came while it ran has had its look, which could only wait."""
@@ -150,11 +203,7 @@ def test_a_death_after_the_end_leaves_no_event_behind(call: str) -> None:
         look_at_factory(world)
     world.nothing_breaks()
     world.restart()
-    for _ in range(3):
-        world.clock.advance(MINUTE)
-        world.scheduler.sweep()
-        for row in sorted(world.due.due(world.clock.now()), key=lambda due: due.at):
-            world.engine.look(row.key)
+    sweep(world, minutes=3)
     assert [reaction.events for reaction in world.reactions()] == [1, 1]
 
 
@@ -165,7 +214,7 @@ def test_one_that_is_put_off_does_not_let_go_what_another_worker_was_granted() -
     other, once = beside(world), iter([None])
 
     def next_start_first(_number: int, what: str) -> None:
-        if what == "take back permit" and next(once, True) is None:
+        if what in {"take back permit", "release permit"} and next(once, True) is None:
             world.factory.on_start = lambda accept: accept()
             world.clock.advance(5 * MINUTE)
             other.engine.look_at_lane(world.reactions()[0].lane)

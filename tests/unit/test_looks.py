@@ -113,6 +113,22 @@ def test_bringing_forward_never_delays_and_always_writes(desk: Desk) -> None:
     assert desk.due.rows["factory:f"].at == T0 + 10 * SECOND
 
 
+def test_a_row_that_another_process_has_brought_forward_is_looked_at_then(desk: Desk) -> None:
+    desk.scheduler.bring_forward("factory:f", T0 + 60 * SECOND)
+    Scheduler(desk.due, desk.wake_ups, desk.clock).bring_forward("factory:f", T0 + 5 * SECOND)
+    desk.clock.advance(5 * SECOND)
+    assert desk.scheduler.due_by_now("factory:f") == desk.due.rows["factory:f"]
+
+
+def test_a_row_that_this_process_has_written_is_not_read_when_its_time_has_come(desk: Desk) -> None:
+    desk.scheduler.bring_forward("factory:f", T0 + 5 * SECOND)
+    desk.clock.advance(5 * SECOND)
+    read = desk.due.storage.calls
+    found = desk.scheduler.due_by_now("factory:f")
+    assert found is not None
+    assert (found.etag, desk.due.storage.calls) == (desk.due.rows["factory:f"].etag, read)
+
+
 def test_the_sweep_wakes_what_is_due_before_the_next_sweep_at_its_time(desk: Desk) -> None:
     desk.due.set("lane:late", T0 - 60 * SECOND)
     desk.due.set("lane:soon", T0 + 100 * SECOND)

@@ -584,6 +584,24 @@ def test_a_permit_that_was_granted_a_moment_ago_is_not_taken_for_one_left_behind
     assert world.states() == ["succeeded", "running", "pending"]
 
 
+def test_a_permit_that_is_granted_anew_while_it_is_found_to_be_left_behind_is_kept() -> None:
+    world = limited("{concurrency: 1, resources: [pool]}", head="resources: {pool: 1}\n")
+    land(world, "b1")
+    world.factory.end_all()
+    world.settle()
+    left = Permit(reaction_id=world.reactions()[0].id, since=T0)
+    anew = replace(left, since=world.clock.now())
+    world.permits.held["resource:pool"] = {left.reaction_id: left}
+
+    def meanwhile(_number: int, what: str) -> None:
+        if what == "read reaction":
+            world.permits.held["resource:pool"] = {left.reaction_id: anew}
+
+    world.storage.before_call = meanwhile
+    land(world, "b2")
+    assert list(world.permits.held["resource:pool"].values()) == [anew]
+
+
 def test_a_process_that_was_held_up_between_grant_and_intent_is_admitted_anew() -> None:
     world = limited("{concurrency: 1}")
     asked = iter(["once"])
