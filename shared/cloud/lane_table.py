@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from azure.core import MatchConditions
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 
 from shared.cloud import rows
-from shared.cloud.storage import storage_call
+from shared.cloud.storage import MOST_OPERATIONS, storage_call
 from shared.errors import AlreadyTaken, Stale
+from shared.group_commit import GroupCommit
 from shared.lanes import Head, Lane, PendingEvent, TakenEvent
 from shared.notifications import Notification
 from shared.ports import LaneChange, Saved
@@ -22,6 +24,9 @@ from shared.reactions import HistoryEntry, Reaction, address
 
 Operation = tuple[Any, ...]
 _COMPARISONS = 14  # Table Storage takes at most 15 comparisons in a filter; the partition is one of them
+_MOST_BYTES: Final = 3 * 2**20
+"""Of the rows of a transaction, which may have 4 MiB with all that is written around them."""
+_AROUND_A_ROW: Final = 2**10
 
 
 class LaneTable:
@@ -32,13 +37,51 @@ class LaneTable:
         # History rows sort by time, and within one process by this number where the time is the same.
         self._writer = uuid.uuid4().hex[:6]
         self._count = itertools.count()
+        self._inserts: GroupCommit[rows.Row] = GroupCommit(
+            alone=self._insert, together=self._insert_all, most=MOST_OPERATIONS, most_bytes=_MOST_BYTES
+        )
 
     def add_event(self, lane: str, event: PendingEvent) -> bool:
-        with storage_call(f"insert of event {event.id} into lane {lane}"):
+        row = rows.pending_row(lane, event)
+        return self._inserts.add(lane, row, item_id=event.id, size=_size(row))
+
+    def _insert(self, lane: str, row: rows.Row) -> bool:
+        with storage_call(f"insert of {row['RowKey']} into lane {lane}"):
             try:
-                self._table.create_entity(rows.pending_row(lane, event))
-            except ResourceExistsError:
+                self._table.create_entity(row)
+            except ResourceExistsError as error:
+                if not _names_the_row(error):
+                    raise
                 return False
+        return True
+
+    def _insert_all(self, lane: str, new: Sequence[rows.Row]) -> list[bool | None]:
+        """Inserts them in one transaction, without those that are there already; None: try this one alone.
+
+        A transaction fails as a whole. Its error names one row that was there, by a text, but not whether there are
+        more: a query tells for certain. What somebody else inserts after that fails the second try, which is the last.
+        """
+        keys = [row["RowKey"] for row in new]
+        with storage_call(f"insert of {len(new)} events into lane {lane}"):
+            if self._created(new):
+                return [True] * len(new)
+            known = self._found(lane, keys)
+            rest = [row for row in new if row["RowKey"] not in known]
+            created = len(rest) < len(new) and (not rest or self._created(rest))
+        return [False if key in known else (True if created else None) for key in keys]
+
+    def _created(self, new: Sequence[rows.Row]) -> bool:
+        """False: nothing was inserted, and each row has to be tried by itself to know why."""
+        try:
+            results = self._table.submit_transaction([("create", row) for row in new])
+        except HttpResponseError as error:
+            if error.status_code not in (400, 409, 413):
+                raise
+            return False
+        except (TypeError, ValueError):  # the client refuses one of them
+            return False
+        if len(results) != len(new):
+            raise HttpResponseError(f"{len(results)} answers to {len(new)} inserts")
         return True
 
     def read(self, lane: str) -> Lane:
@@ -56,13 +99,16 @@ class LaneTable:
         return Lane(id=lane, head=head, pending=tuple(pending), outbox=tuple(outbox))
 
     def taken(self, lane: str, event_ids: Iterable[str]) -> frozenset[str]:
-        found: set[str] = set()
-        ids = list(event_ids)
         with storage_call(f"check for taken events in lane {lane}"):
-            for start in range(0, len(ids), _COMPARISONS):
-                keys = (f"RowKey eq '{rows.taken_key(i)}'" for i in ids[start : start + _COMPARISONS])
-                found |= {r["RowKey"][2:] for r in self._query(lane, f"({' or '.join(keys)})", select=["RowKey"])}
-        return frozenset(found)
+            return frozenset(key[2:] for key in self._found(lane, [rows.taken_key(i) for i in event_ids]))
+
+    def _found(self, lane: str, keys: Sequence[str]) -> set[str]:
+        """Those of the rows that are there."""
+        found: set[str] = set()
+        for start in range(0, len(keys), _COMPARISONS):
+            asked = " or ".join(f"RowKey eq '{key}'" for key in keys[start : start + _COMPARISONS])
+            found |= {row["RowKey"] for row in self._query(lane, f"({asked})", select=["RowKey"])}
+        return found
 
     def drop_pending(self, lane: str, event_ids: Iterable[str]) -> None:
         with storage_call(f"removal of late duplicates from lane {lane}"):
@@ -164,6 +210,16 @@ class LaneTable:
 
     def _query(self, lane: str, condition: str, **options: Any) -> Iterable[Any]:  # noqa: ANN401 - the SDK's
         return self._table.query_entities(f"PartitionKey eq '{lane}' and {condition}", **options)
+
+
+def _names_the_row(error: HttpResponseError) -> bool:
+    """Whether a 409 means that the row is there. Of a table that is being deleted, say, it does not."""
+    return error.response is not None and "EntityAlreadyExists" in error.response.text()
+
+
+def _size(row: rows.Row) -> int:
+    """In bytes, as the client writes it: what is not ASCII takes six of them, or twelve."""
+    return len(json.dumps(row, default=str)) + _AROUND_A_ROW
 
 
 def _save(row: rows.Row, etag: str | None) -> Operation:
