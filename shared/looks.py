@@ -6,7 +6,7 @@ import contextvars
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared import telemetry
+from shared.group_commit import GroupCommit, Verdict
 from shared.kept import Kept
 from shared.lanes import is_lane_id
 from shared.ports import Clock, Due, DueTable, WakeUps
@@ -29,6 +30,8 @@ LATER: Final = timedelta(seconds=30)
 """When a look that could not be finished, or a factory that could not be asked, is looked at again."""
 INLINE_AT_ONCE: Final = 4
 INLINE_SECONDS: Final = 5.0
+_TOGETHER: Final = 1000
+"""So many deliveries at most have one wake-up sent for them."""
 
 
 def lane_key(lane: str) -> str:
@@ -61,6 +64,9 @@ class Scheduler:
         self._sent: dict[str, datetime] = {}  # key -> when the last wake-up this process sent becomes visible
         self._lock = threading.Lock()
         self._written: Kept[Due] = Kept()
+        self._wakings: GroupCommit[datetime] = GroupCommit(
+            alone=self._wake_at, together=self._wake_together, most=_TOGETHER
+        )
 
     def get(self, key: str) -> Due | None:
         return self._due.get(key)
@@ -79,15 +85,30 @@ class Scheduler:
         """A look at `key` is due at `at`.
 
         In a burst one wake-up serves all: one that this process itself sent and that is still to become visible, by
-        more than a second, will read whatever is inserted now.
+        more than a second, will read whatever is inserted now. Until one is sent, one at a time tries, and what the
+        others asked for meanwhile is done for all of them next.
         """
-        now = self._clock.now()
+        if not self._will_be_looked_at(key, at):
+            self._wakings.add(key, at)
+
+    def waiting(self, key: str) -> int:
+        """How many wait for a wake-up that is being sent, or their turn to send one."""
+        return self._wakings.waiting(key)
+
+    def _will_be_looked_at(self, key: str, at: datetime) -> bool:
         with self._lock:
             sent = self._sent.get(key)
-        if sent is not None and now + SOON < sent <= at + SOON:
-            return
+        return sent is not None and self._clock.now() + SOON < sent <= at + SOON
+
+    def _wake_at(self, key: str, at: datetime) -> bool:
+        if self._will_be_looked_at(key, at):
+            return False
         self._hasten(key, at)
         self.wake(key, at)
+        return True
+
+    def _wake_together(self, key: str, times: Sequence[datetime]) -> list[Verdict]:
+        return [self._wake_at(key, min(times))] * len(times)
 
     def wake(self, key: str, at: datetime | None = None) -> None:
         """Sends a wake-up for `at`, or for now. Waits longer than a sweep need none: the due row is enough."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 
+from shared.errors import StorageUnavailable
 from shared.looks import INLINE_AT_ONCE, InlineLooks, Scheduler, is_key
 from tests.fakes import T0, FakeClock, FakeDueTable, FakeWakeUps
 
@@ -18,6 +22,7 @@ class Desk:
     def __init__(self) -> None:
         self.due, self.wake_ups, self.clock = FakeDueTable(), FakeWakeUps(), FakeClock()
         self.scheduler = Scheduler(self.due, self.wake_ups, self.clock)
+        self.calls: list[str] = []
 
 
 @pytest.fixture
@@ -52,6 +57,70 @@ def test_another_process_does_not_rely_on_a_wake_up_it_has_not_sent(desk: Desk) 
     desk.scheduler.wake_at("lane:a", T0 + 30 * SECOND)
     Scheduler(desk.due, desk.wake_ups, desk.clock).wake_at("lane:a", T0 + 30 * SECOND)
     assert len(desk.wake_ups.sent) == 2
+
+
+@contextmanager
+def while_the_first_is_at_it(
+    desk: Desk, at: list[timedelta], *, first: timedelta = 30 * SECOND, fails: bool = False
+) -> Iterator[list[Future[None]]]:
+    """So many ask for a look at those times while somebody is about to write the first due row, or fails to."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(number: int, what: str) -> None:
+        desk.calls.append(what)
+        if number == 1:
+            begun.set()
+            assert go_on.wait(10)
+            if fails:
+                raise StorageUnavailable("503")
+
+    desk.due.storage.before_call = held
+    with ThreadPoolExecutor(len(at) + 1) as pool:
+        asked = [pool.submit(desk.scheduler.wake_at, "lane:a", T0 + first)]
+        assert begun.wait(10)
+        asked += [pool.submit(desk.scheduler.wake_at, "lane:a", T0 + each) for each in at]
+        deadline = time.monotonic() + 10
+        while desk.scheduler.waiting("lane:a") < len(at):
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.0002)
+        go_on.set()
+        yield asked
+
+
+def test_deliveries_at_the_same_time_send_one_wake_up(desk: Desk) -> None:
+    with while_the_first_is_at_it(desk, [30 * SECOND] * 20) as asked:
+        for each in asked:
+            each.result(10)
+    assert desk.wake_ups.sent == [("lane:a", 30.0)]
+    assert desk.calls.count("move due") == 1, "nobody but the first had to write the row"
+
+
+def test_of_deliveries_at_the_same_time_the_earliest_look_counts(desk: Desk) -> None:
+    with while_the_first_is_at_it(desk, [40 * SECOND, 10 * SECOND, 20 * SECOND]) as asked:
+        for each in asked:
+            each.result(10)
+    assert desk.wake_ups.sent == [("lane:a", 30.0), ("lane:a", 10.0)]
+    assert desk.due.rows["lane:a"].at == T0 + 10 * SECOND
+
+
+def test_who_comes_while_a_row_is_written_is_served_by_a_later_write(desk: Desk) -> None:
+    """No wake-up comes after so long a wait, so only a row written after the insert makes sure of the look."""
+    hour = timedelta(hours=1)
+    with while_the_first_is_at_it(desk, [hour] * 3, first=hour) as asked:
+        for each in asked:
+            each.result(10)
+    assert desk.wake_ups.sent == []
+    assert desk.calls.count("move due") == 2, "by the first, and once more for all the others"
+
+
+def test_one_that_fails_to_send_fails_nobody_who_waits_behind_it(desk: Desk) -> None:
+    with while_the_first_is_at_it(desk, [30 * SECOND] * 5, fails=True) as asked:
+        with pytest.raises(StorageUnavailable):
+            asked[0].result(10)
+        for each in asked[1:]:
+            each.result(10)
+    assert desk.wake_ups.sent == [("lane:a", 30.0)]
+    assert desk.due.rows["lane:a"].at == T0 + 30 * SECOND
 
 
 @pytest.mark.parametrize(("minutes", "messages"), [(0, 1), (1, 1), (5, 1), (6, 0), (600, 0)])
