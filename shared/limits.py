@@ -199,12 +199,14 @@ def holds(resource: Resource, name: str) -> bool:
 
 
 def _refusal(demand: Demand, resource: Resource, me: Waiter, now: datetime) -> _No | None:
+    if holds(resource, me.name):
+        # It was granted, and could not go on: its process died, or another look at the lane was quicker. Asked first:
+        # the one that tries out a busy target would otherwise have to wait for its own try.
+        return None
     if demand.target and resource.next_attempt is not None and now < resource.next_attempt:
         later = (resource.next_attempt - now) * jitter(me.name, resource.failures)
         why = f"{demand.resource} takes no starts now"
         return _No(demand=demand, why=why, until=resource.next_attempt + later, busy=True)
-    if holds(resource, me.name):
-        return None  # it was granted, and the process died before it could go on
     before = ahead(resource, me, now)
     free = demand.limit - len(resource.permits) if demand.limit is not None else None
     if free is not None and free <= before:

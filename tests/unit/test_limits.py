@@ -225,6 +225,16 @@ def test_the_first_after_it_tries_it_out_and_the_next_wait_for_what_comes_of_it(
     assert isinstance(asked(limits.recovered(head), FACTORY), Go)
 
 
+def test_who_tries_it_out_goes_on_with_its_own_try() -> None:
+    target = Resource(name="factory:adf", failures=1, next_attempt=T0)
+    go = asked(target, FACTORY)
+    assert isinstance(go, Go)
+    granted = replace(go.heads["factory:adf"], permits=(Permit(reaction_id=me().name, since=T0, attempt=1),))
+    again = asked(granted, FACTORY)
+    assert isinstance(again, Go)
+    assert again.probes == ("factory:adf",)
+
+
 def test_a_start_that_was_to_try_it_out_and_was_none_leaves_that_to_the_next() -> None:
     target = Resource(name="factory:adf", failures=1, next_attempt=T0)
     go = asked(target, FACTORY)

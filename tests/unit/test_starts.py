@@ -429,6 +429,26 @@ def test_the_breaker_outlives_the_process() -> None:
     assert len(sent) == 1
 
 
+def test_a_start_that_tries_out_the_factory_is_not_held_up_by_its_own_try() -> None:
+    world = World()
+    count_starts(world, busy)
+    land(world, "b1")
+    sent = count_starts(world, lambda accept: accept())
+    [waits] = world.reactions()
+    world.clock.advance_to(world.permits.heads["factory:adf"].next_attempt + MINUTE)
+    asked = iter(["once"])
+
+    def meanwhile(_number: int, what: str) -> None:
+        # The try is granted and not saved as the will to start; another worker looks at the same lane.
+        if what == "get pipeline" and next(asked, None):
+            another_worker(world).engine.look(lane_key(waits.lane))
+
+    world.storage.before_call = meanwhile
+    world.engine.look(lane_key(waits.lane))
+    assert (len(sent), world.states()) == (1, ["running"])
+    assert world.permits.heads["factory:adf"].failures == 0
+
+
 # --- people -----------------------------------------------------------------------------------------------------------
 
 STOP = Pause(by="anna", at=T0, reason="costs")
