@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -43,6 +43,9 @@ class FunctionHost:
         authentication: App Service Authentication, as set up in Azure; None: off. Core Tools have none.
         core_tools: run `func start` of Azure Functions Core Tools instead of the runner in this package. Written
             after its documentation and not run here; it takes the `python` that is first on PATH.
+
+    Attributes:
+        program: what `python -m` runs instead of Core Tools, with arguments that go before the runner's own.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class FunctionHost:
         if core_tools:
             self._environment.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
         self._host_id = host_id
+        self.program: Sequence[str] = ("local.host",)
         self._authentication = authentication
         self._core_tools = core_tools
         self._child: Child | None = None
@@ -164,7 +168,7 @@ class FunctionHost:
 
     def _own_command(self) -> list[str]:
         return [
-            *(sys.executable, "-m", "local.host"),
+            *(sys.executable, "-m", *self.program),
             *("--app-root", str(self.app_root)),
             *("--port", str(self.port)),
             *("--host-id", self._host_id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -16,6 +17,7 @@ from local.machine_learning.online.values import Deployment, Endpoint, State
 from local.machine_learning.store import Store
 from local.progress import Outcome
 
+_REMEMBERED: Final = 10_000
 STATES: Final[Mapping[Outcome, State]] = {
     Outcome.SUCCEEDED: State.SUCCEEDED,
     Outcome.FAILED: State.FAILED,
@@ -43,6 +45,15 @@ class HeldEndpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What an endpoint was like at one time: its traffic, and the state of each of its deployments."""
+
+    endpoint: str
+    traffic: Mapping[str, int]
+    deployments: Mapping[str, State]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
     """Who answers a request. Whoever took it releases the instance when the request has ended."""
 
@@ -59,6 +70,8 @@ class Directory:
         self.operations = operations
         self.held: dict[str, HeldEndpoint] = {}
         self.dice = random.Random()
+        self.standings: deque[Standing] = deque(maxlen=_REMEMBERED)
+        """Every one that the endpoints have had, the newest last."""
         self._store = store
 
     # Looking
@@ -155,6 +168,7 @@ class Directory:
     def save(self) -> None:
         deployments = [each.value for held in self.held.values() for each in held.deployments.values()]
         self._store.save(write_records([held.value for held in self.held.values()], deployments))
+        self.standings += (_standing(held) for held in self.held.values())
 
     def restore(self) -> list[HeldDeployment]:
         """What an earlier run of the local cloud left: all deployments, none of them answering yet."""
@@ -201,3 +215,8 @@ class Directory:
         operation = self.operations.get(operation_id)
         if operation is not None:
             self.operations.settle(operation, polled=polled)
+
+
+def _standing(held: HeldEndpoint) -> Standing:
+    states = {each.value.name: each.value.state for each in held.deployments.values()}
+    return Standing(endpoint=held.value.name, traffic=dict(held.value.traffic), deployments=states)
