@@ -5,7 +5,7 @@ DATA ?=
 HOST ?= local
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo run test bench check package adf-evaluator clean setup setup-dev setup-check
+.PHONY: help demo run test bench check package adf-evaluator clean setup setup-bench setup-dev setup-check
 .DEFAULT_GOAL := help
 
 help:  ## these targets
@@ -21,8 +21,8 @@ test: setup setup-check  ## every test: unit, contracts, scenarios, crashes, end
 	@$(VENV)/python -m tests.fresh_environment
 	@$(VENV)/python -m tests
 
-bench: setup  ## how many storage calls an event, a look, a burst and an idle day take
-	@$(VENV)/python -m benchmarks.storage_calls
+bench: setup setup-bench  ## speed, storage calls, memory, beside their budgets: a quarter of an hour on a quiet machine
+	@$(VENV)/python -m benchmarks
 
 check: setup-check  ## format, lint, types, direction of imports, rules file, ML wiring, Bicep
 	@$(VENV)/ruff format --check .
@@ -41,6 +41,9 @@ adf-evaluator: setup-dev  ## Microsoft's evaluator records its answers to every 
 
 setup:  ## installs the tools, the ML environment and Azurite under .relearn/
 	@$(PYTHON) -m local.bootstrap
+
+setup-bench:
+	@$(PYTHON) -m local.bootstrap bench
 
 setup-dev:
 	@$(PYTHON) -m local.bootstrap dev

@@ -185,7 +185,7 @@ def page(found: Mapping[str, Any]) -> dict[str, str]:
 def written(text: str, found: Mapping[str, Any]) -> str:
     """The page with those parts anew, each between its marks."""
     for name, part in page(found).items():
-        before, begin, rest = text.partition(f"<!-- {name}: make bench -->\n")
+        before, begin, rest = text.partition(f"<!-- {name}: python -m benchmarks.storage_calls --write -->\n")
         _, end, after = rest.partition(f"<!-- end of {name} -->")
         if not begin or not end:
             raise ValueError(f"the page has no marks of {name}")

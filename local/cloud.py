@@ -52,12 +52,14 @@ class Options:
         azurite: the folder Azurite was installed in.
         time_scale: of Event Grid's waits; with 0.01 its first retry comes after 0.1 s instead of 10 s.
         adf_requests: the JSON-lines file of all requests to the factory; by default in the cloud's folder.
+        access_log: Azurite writes a line for each request it answers; to its log, azurite.log in the cloud's folder.
         say: gets one line per step of the start, and bad news later.
     """
 
     azurite: Path = AZURITE_FOLDER
     time_scale: float = 1.0
     adf_requests: Path | None = None
+    access_log: bool = False
     say: Callable[[str], None] = lambda line: None
 
 
@@ -214,6 +216,7 @@ class LocalCloud:
             certificates=self.certificates,
             environment=scrubbed(os.environ),
             lock=lock.handle,
+            access_log=self._options.access_log,
             keys=keys,
         )
         self._options.say("starting Azurite")

@@ -1,0 +1,64 @@
+"""`make bench` works, on little: a figure's way from the measurement into the file and the table."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import intake, table
+from benchmarks.scale import QUICK
+from benchmarks.site import Site
+
+ROOT = Path(__file__).resolve().parents[2]
+FEW = replace(QUICK, rounds=1, events=40, lanes=10)
+
+
+@pytest.mark.cloud
+def test_a_figure_gets_into_the_file_and_the_others_stay(cloud: Any, tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps({"naive": {"runs": 5}}))
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "imports", "--out", str(file)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AZURE")}
+    shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    found = json.loads(file.read_text())
+    assert set(table.KEYS) <= set(found)
+    assert found["import_s"] > 0
+    assert found["naive"] == {"runs": 5}
+    assert found["growth"] is None
+    assert set(found["machine"]) == {"cpus", "python", "azurite", "date", "load", "quick", "took_s"}
+    assert "cold import of the app" in shown
+
+
+@pytest.mark.cloud
+def test_intake_is_compared_with_bare_inserts(cloud: Any, credential: Any, tmp_path: Path) -> None:
+    found = intake.measure(Site(tmp_path, cloud, credential), FEW)
+    ratios = {name: found[name] for name in table.KEYS if name in found}
+    assert set(ratios) == {name for name in table.KEYS if name.startswith("intake")}
+    assert all(ratio > 0 for ratio in ratios.values())
+    [one] = found["intake"]["rounds"]
+    assert found["intake_vs_bare_insert"] == round(one["intake_16"] / one["bare_16"], 3)
+
+
+def test_a_figure_over_its_budget_is_marked() -> None:
+    found = {"import_s": 1.1, "intake_vs_bare_insert": 0.6, "storage_calls_lone_event": 20, "burst_10000": {"lost": 1}}
+    marks = {line.split("  ")[0]: line.split()[-1] for line in table.lines(found)}
+    assert marks["cold import of the app, s"] == "OVER"
+    assert marks["intake, against bare inserts, 16 threads"] == "OVER"
+    assert marks["storage calls of a lone event"] == "ok"
+    assert [line.split()[-1] for line in table.lines(found) if line.startswith("  lost")] == ["OVER"]
+
+
+def test_every_figure_with_a_budget_is_in_the_file() -> None:
+    beside = {"idle", "start_queue", "relearn_same_driver"} | {
+        "storage_calls_extra_event_group_commit",
+        "storage_calls_idle_day_reckoned",
+    }
+    tops = {budget.figure.partition(".")[0] for budget in table.BUDGETS}
+    assert tops - set(table.KEYS) == beside
