@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import Any, Final
 
 from azure.core.credentials import TokenCredential
@@ -13,7 +14,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
-from requests import Session
+from requests import RequestException, Session
 from requests.adapters import HTTPAdapter
 
 from shared.errors import StorageUnavailable
@@ -88,7 +89,8 @@ def storage_call(what: str) -> Iterator[None]:
     except HttpResponseError as error:
         code = getattr(error, "error_code", None) or error.reason
         raise StorageUnavailable(f"{what}: storage answered {error.status_code} {code}") from error
-    except AzureError as error:
+    except (AzureError, RequestException, HTTPException) as error:
+        # azure-data-tables reads the answer to a transaction late, and lets through what requests then says of it.
         raise StorageUnavailable(f"{what}: {type(error).__name__}: {error}") from error
     except AttributeError as error:
         # azure-data-tables stumbles over an answer that was cut off while it decodes the error in it.
