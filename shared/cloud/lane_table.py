@@ -45,6 +45,10 @@ class LaneTable:
         row = rows.pending_row(lane, event)
         return self._inserts.add(lane, row, item_id=event.id, size=_size(row))
 
+    def adding(self, lane: str) -> int:
+        """How many events wait until others of the lane are inserted."""
+        return self._inserts.waiting(lane)
+
     def _insert(self, lane: str, row: rows.Row) -> bool:
         with storage_call(f"insert of {row['RowKey']} into lane {lane}"):
             try:
