@@ -35,7 +35,7 @@ Verdict = bool | None
 class _Member(Generic[T]):
     """`twins` want the very same, and are told the same."""
 
-    id: str | None
+    id: object
     item: T
     size: int
     twins: list[_Member[T]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class _Place(Generic[T]):
 
     busy: bool = False
     waiting: list[_Member[T]] = field(default_factory=list)
-    known: dict[str, _Member[T]] = field(default_factory=dict)
+    known: dict[object, _Member[T]] = field(default_factory=dict)
 
 
 class GroupCommit(Generic[T]):
@@ -90,8 +90,8 @@ class GroupCommit(Generic[T]):
         Raises:
             StorageUnavailable: it may have been served or not.
         """
-        me = _Member(id=item_id, item=item, size=size)
-        told: _Told = _Lead() if self._begins(place, me) else self._wait(place, me)
+        me = _Member(id=item_id if item_id is not None else object(), item=item, size=size)
+        told = me.told if self._begins(place, me) else self._wait(place, me)
         if isinstance(told, _Lead):
             told = self._lead(place, me)
         if isinstance(told, bool):
@@ -103,27 +103,26 @@ class GroupCommit(Generic[T]):
         )
 
     def waiting(self, place: str) -> int:
-        """How many wait for their turn, or with the id of one that waits or is being served."""
+        """How many wait for others there."""
         with self._lock:
             found = self._places.get(place)
-            if found is None:
-                return 0
-            return len(found.waiting) + sum(len(member.twins) for member in found.known.values())
+            members = [m for known in found.known.values() for m in (known, *known.twins)] if found is not None else []
+            return sum(member.told is None for member in members)
 
     def _begins(self, place: str, me: _Member[T]) -> bool:
         """True if nobody is at work; otherwise this member is one of those who wait from now on."""
         with self._lock:
             found = self._places.setdefault(place, _Place())
-            twin = found.known.get(me.id) if me.id is not None else None
+            twin = found.known.get(me.id)
             if twin is not None:
                 twin.twins.append(me)
                 return False
-            if me.id is not None:
-                found.known[me.id] = me
+            found.known[me.id] = me
             found.waiting.append(me)
-            begins = not found.busy
-            found.busy = True
-            return begins
+            if found.busy:
+                return False
+            found.busy, me.told = True, _Lead()
+            return True
 
     def _wait(self, place: str, me: _Member[T]) -> _Told:
         """What this member is told. One who waits no longer leaves, so that nobody counts on him to lead."""
@@ -189,8 +188,7 @@ class GroupCommit(Generic[T]):
     def _forget(self, found: _Place[T], members: Sequence[_Member[T]]) -> None:
         """With the lock held: nobody may join these any more."""
         for member in members:
-            if member.id is not None:
-                del found.known[member.id]
+            del found.known[member.id]
 
     def _hand_over(self, place: str, found: _Place[T]) -> None:
         """With the lock held: the next one leads, if anybody waits."""

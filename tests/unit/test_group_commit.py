@@ -37,6 +37,7 @@ class Table:
         self.ends: dict[int, BaseException | Callable[[], list[Verdict]]] = {}
         self.open = True
         self.entered = 0
+        self.left = 0
         self.let_on = 0
         self._gate = threading.Condition()
 
@@ -55,7 +56,8 @@ class Table:
             self.leaders.append(threading.get_ident())
             self.entered += 1
             self._gate.notify_all()
-            assert self._gate.wait_for(lambda: self.open or number < self.let_on, timeout=10)
+            assert self._gate.wait_for(lambda: self.open or number < self.let_on, timeout=30)
+            self.left += 1
             end = self.ends.get(number)
             if isinstance(end, BaseException):
                 raise end
@@ -90,11 +92,14 @@ class Crowd:
             alone=table.alone, together=table.together, most=most, most_bytes=most_bytes, patience=patience
         )
         self.threads: list[threading.Thread] = []
+        self.told: list[Future[bool]] = []
+        self.places: set[str] = set()
 
     def add(self, item: str, size: int = 1, place: str = PLACE) -> Future[bool]:
         """Begins to add, and returns when it waits for others, or is being served, or has been."""
         told: Future[bool] = Future()
-        before = (self.group.waiting(place), self.table.entered)
+        self.told.append(told)
+        self.places.add(place)
 
         def run() -> None:
             try:
@@ -104,8 +109,18 @@ class Crowd:
 
         self.threads.append(threading.Thread(target=run, daemon=True))
         self.threads[-1].start()
-        until(lambda: told.done() or (self.group.waiting(place), self.table.entered) != before)
+        self.come_to_rest()
         return told
+
+    def come_to_rest(self) -> None:
+        """Everybody has been told, or waits for others, or is held in a call."""
+
+        def at_rest() -> bool:
+            under_way = sum(not each.done() for each in self.told)
+            held = 0 if self.table.open else self.table.entered - self.table.left
+            return under_way == held + sum(self.group.waiting(place) for place in self.places)
+
+        until(at_rest)
 
     def all_ended(self) -> bool:
         for thread in self.threads:
@@ -287,11 +302,12 @@ class Play:
 
     def end(self, how: str) -> None:
         """Ends the oldest call under way, if there is one."""
-        seen = self.table.entered
-        if seen > self.table.let_on:
+        if self.table.entered > self.table.let_on:
             self._plan(self.table.let_on, how)
+            ended = self.table.left + 1
             self.table.go_on(1)
-            until(lambda: self.table.entered > seen or self.crowd.group.waiting(PLACE) == 0)
+            until(lambda: self.table.left == ended)
+            self.crowd.come_to_rest()
 
     def end_all(self) -> None:
         for number in range(self.table.let_on, self.table.let_on + 100):
