@@ -139,6 +139,9 @@ class Scheduler:
             # The row was changed meanwhile. It must not say later than `at`; and where it does not, whoever changed it
             # has sent the wake-up: a second one from here would double with every look.
             self.bring_forward(key, at)
+            # If what this process remembered was wrong, it asks next time: processes that are wrong by turns, each
+            # writing the row anew, would make each other look for ever.
+            self._written.take(key)
         return moved
 
     def too_early(self, due: Due) -> None:

@@ -166,6 +166,21 @@ def test_a_start_under_an_ending_look_is_followed_at_once(desk: Desk) -> None:
     assert desk.due.rows["factory:adf"].at == T0
 
 
+def test_processes_that_remember_the_row_as_it_was_come_to_rest(desk: Desk) -> None:
+    """Each has written it, so each but one is wrong about it; none may make the others wrong again without an end."""
+    processes = [Scheduler(desk.due, desk.wake_ups, desk.clock) for _ in range(3)]
+    for process in processes:
+        process.bring_forward("factory:adf", T0 + 5 * SECOND)
+    desk.clock.advance(60 * SECOND)
+    for process in processes * 3:
+        due = process.due_by_now("factory:adf")
+        assert due is not None
+        if due.at > desk.clock.now():
+            return
+        process.reschedule(due, "factory:adf", desk.clock.now() + 10 * SECOND)
+    raise AssertionError(f"nine looks, and it is still due at {desk.due.rows['factory:adf'].at}")
+
+
 def test_an_event_never_moves_a_look_that_is_due_earlier(desk: Desk) -> None:
     desk.due.set("lane:a", T0 + 60 * SECOND)
     desk.scheduler.wake_at("lane:a", T0 + timedelta(minutes=10))
