@@ -67,6 +67,7 @@ class Scheduler:
         self._wakings: GroupCommit[datetime] = GroupCommit(
             alone=self._wake_at, together=self._wake_together, most=_TOGETHER
         )
+        self._believed: dict[str, str | None] = {}  # key -> the ETag of the row that was given without asking
 
     def get(self, key: str) -> Due | None:
         return self._due.get(key)
@@ -74,7 +75,11 @@ class Scheduler:
     def due_by_now(self, key: str) -> Due | None:
         """The key's due row: as this process has written it last, where its time has come, or else as it is."""
         written = self._written.take(key)
-        return written if written is not None and written.at <= self._clock.now() else self._due.get(key)
+        if written is None or written.at > self._clock.now():
+            self._believed.pop(key, None)
+            return self._due.get(key)
+        self._believed[key] = written.etag
+        return written
 
     def set_due(self, key: str, at: datetime) -> Due:
         due = self._due.set(key, at)
@@ -126,8 +131,10 @@ class Scheduler:
         Gives the row that it has written; None also where it has not replaced the one read.
         """
         if at is None:
-            if due is not None:
-                self._due.remove(due)
+            if due is not None and not self._due.remove(due) and self._believed.get(key) == due.etag:
+                # It was another one before this look began, so nobody need know of it. One that was changed meanwhile
+                # has its wake-up, as below.
+                self.wake(key)
             return None
         if due is not None and due.at == at:
             self.too_early(due)

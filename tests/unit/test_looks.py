@@ -166,6 +166,18 @@ def test_a_start_under_an_ending_look_is_followed_at_once(desk: Desk) -> None:
     assert desk.due.rows["factory:adf"].at == T0
 
 
+def test_a_row_that_was_remembered_as_it_was_is_looked_at_once_more(desk: Desk) -> None:
+    """Nothing is left to look at, as far as this process knows; but the row is another one by now."""
+    desk.scheduler.bring_forward("factory:adf", T0)
+    desk.due.set("factory:adf", T0)
+    due = desk.scheduler.due_by_now("factory:adf")
+    sent = len(desk.wake_ups.sent)
+    desk.scheduler.reschedule(due, "factory:adf", None)
+    assert desk.wake_ups.sent[sent:] == [("factory:adf", 0.0)]
+    desk.scheduler.reschedule(desk.scheduler.due_by_now("factory:adf"), "factory:adf", None)
+    assert desk.due.rows == {}
+
+
 def test_processes_that_remember_the_row_as_it_was_come_to_rest(desk: Desk) -> None:
     """Each has written it, so each but one is wrong about it; none may make the others wrong again without an end."""
     processes = [Scheduler(desk.due, desk.wake_ups, desk.clock) for _ in range(3)]
