@@ -24,6 +24,8 @@ from tests.promises.world import SWEEP, World
 
 PROCESSES = 3
 ROUNDS_AT_MOST = 1500
+STORY = 60
+"""So much is told of what led to a broken promise."""
 BATCHES = st.sampled_from(["b1", "b2", "b3"])
 FILES = st.integers(0, 3)
 VERSIONS = st.integers(1, 3)
@@ -214,6 +216,9 @@ class Promises(RuleBasedStateMachine):
             self._calm_down()
             for promise in invariants.THE_END:
                 promise(self.world, self.memory)
+        except AssertionError:
+            note("\n".join(self.world.story[-STORY:]))
+            raise
         finally:
             self.world.ledger.close()
             self._count()

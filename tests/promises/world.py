@@ -139,10 +139,10 @@ class Worker:
         )
         self.cancelling = Cancelling(lanes=ports["lanes"], scheduler=self.scheduler, clock=clock)
 
-    def _look_now(self, lane: str, due: Due) -> bool:
+    def _look_now(self, lane: str) -> bool:
         """As InlineLooks: whatever goes wrong in the look, the delivery goes on."""
         try:
-            self.engine.look_at_lane(lane, due)
+            self.engine.look_at_lane(lane)
         except (RelearnError, OSError):
             return False
         return True
@@ -212,6 +212,8 @@ class World:
     started: list[Started] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     modified: datetime = T0
+    story: list[str] = field(default_factory=list)
+    """What the processes did, and how it ended: shown where a promise is broken."""
 
     def __post_init__(self) -> None:
         self.texts = [self.text]
@@ -277,18 +279,20 @@ class World:
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
-    def act(self, index: int, what: Callable[[Worker], object]) -> bool:
+    def act(self, index: int, name: str, what: Callable[[Worker], object]) -> bool:
         """One process does something. False if it broke off: by its death, or because a port could not do its part."""
-        worker = self.workers[index]
+        worker, began = self.workers[index], f"{self.clock.now():%d. %H:%M:%S}"
+        ended = "done"
         try:
             what(worker)
         except Died:
+            ended = "died"
             self.replace_worker(index)
-            return False
-        except (StorageUnavailable, Stale):
+        except (StorageUnavailable, Stale) as error:
+            ended = f"broken off: {error}"
             self.counts["broken off"] += 1
-            return False
-        return True
+        self.story.append(f"{began} {worker.process.name}: {name}: {ended}")
+        return ended == "done"
 
     def deliver(self, index: int, event: FileLanded) -> None:
         """Event Grid delivers; what is not answered with success comes again."""
@@ -296,7 +300,9 @@ class World:
         for rule, match in [pair for worker in self.workers for pair in worker.rules.match(event)]:
             self.lanes[lane_id(rule.name, match.key)] = rule.name
         rules = self.workers[index].rules
-        if not self.act(index, lambda worker: worker.intake.receive(delivery(event))):
+        if not self.act(
+            index, f"takes {event.path} {event.etag}", lambda worker: worker.intake.receive(delivery(event))
+        ):
             self.unanswered.append(event)
             return
         for rule, match in rules.match(event):
@@ -304,23 +310,23 @@ class World:
 
     def look(self, index: int, message: Message, *, twice: bool = False) -> None:
         """The host hands over a message. `twice`: it will hand it over once more, although the look went well."""
-        done = self.act(index, lambda worker: worker.engine.look(message.key))
+        done = self.act(index, f"looks at {message.key}", lambda worker: worker.engine.look(message.key))
         if message in self.queue.messages and not (done and twice):
             self.queue.settle(message, done=done)
 
     def sweep(self, index: int) -> bool:
-        return self.act(index, Worker.sweep)
+        return self.act(index, "sweeps", Worker.sweep)
 
     def pause(self, index: int, rule: str | None) -> None:
         pause = Pause(by="ann", at=self.clock.now(), reason="a while")
-        self.act(index, lambda worker: worker.controls.pause(rule, pause))
+        self.act(index, f"stops {rule or 'all'}", lambda worker: worker.controls.pause(rule, pause))
 
     def resume(self, index: int, rule: str | None) -> bool:
         def resume(worker: Worker) -> None:
             worker.controls.resume(rule)
             worker.upkeep.make_due("resume")
 
-        return self.act(index, resume)
+        return self.act(index, f"lets {rule or 'all'} go on", resume)
 
     def cancel(self, index: int, reaction: str) -> None:
         def cancel(worker: Worker) -> None:
@@ -329,7 +335,7 @@ class World:
             except (NotPossible, NotThere):
                 self.counts["too late to cancel"] += 1
 
-        self.act(index, cancel)
+        self.act(index, f"cancels {reaction}", cancel)
 
     def at_once(self, acts: Sequence[tuple[int, Callable[[], None]]], order: Sequence[int]) -> None:
         """Several processes act, and which goes on next is decided before each of their calls."""
