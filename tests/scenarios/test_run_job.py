@@ -12,7 +12,6 @@ import pytest
 from local.faults import AcceptThen, Drop, Hang, Status, Truncate
 from local.progress import AfterPolls, ByHand, Immediately, Outcome
 from tests.scenarios.stage import Stage
-from tests.scenarios.test_kill import EXIT_CODE, deliver_in_a_process
 from tests.scenarios.workspace_jobs import RULES, Training
 
 pytestmark = pytest.mark.cloud
@@ -149,21 +148,3 @@ def test_a_component_that_is_not_registered_fails_with_what_to_do(
     assert training.stage.states() == ["failed"]
     assert "register it, or correct the rule" in training.last()["reason"]
     assert training.puts() == []
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_death_at_the_start_leaves_one_job(training: Training, moment: str) -> None:
-    event = training.stage.land("in/b1/a.csv")
-    dead = deliver_in_a_process(training.stage, moment, event, EXIT_CODE)
-    [reaction] = training.stage.reactions()
-    assert (reaction["state"], reaction["run_id"]) == ("starting", None)
-    assert len(training.jobs) == (0 if moment == "before" else 1)
-
-    # It was never acknowledged, so it comes again, to another process.
-    assert deliver_in_a_process(training.stage, "never", event, 0) != dead
-    training.stage.restart()
-    training.stage.settle(training.stage.all_final)
-
-    assert (training.stage.states(), len(training.jobs)) == (["succeeded"], 1)
-    adopted = any("adopted" in entry["reason"] for entry in training.last()["history"])
-    assert adopted == (moment == "after")
