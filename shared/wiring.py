@@ -27,6 +27,7 @@ from shared.cloud.lane_table import LaneTable
 from shared.cloud.machine_learning import WorkspaceClient
 from shared.cloud.manifest_blobs import ManifestBlobs
 from shared.cloud.notifications import TopicNotifier
+from shared.cloud.patience import PATIENCE, Patience
 from shared.cloud.permit_table import PermitTable
 from shared.cloud.poisoned_events import PoisonedEventQueue
 from shared.cloud.recent_table import RecentTable
@@ -113,20 +114,21 @@ class _Cloud:
     close: Callable[[], None]
 
 
-def _cloud(settings: Settings) -> _Cloud:
+def _cloud(settings: Settings, patience: Patience) -> _Cloud:
     credential = DefaultAzureCredential(managed_identity_client_id=settings.client_id)
-    tables = storage.tables(settings.storage, credential)
-    blobs = storage.blobs(settings.storage, credential)
+    tables = storage.tables(settings.storage, credential, patience)
+    blobs = storage.blobs(settings.storage, credential, patience)
     wake_ups = WakeUpQueue(
-        storage.queue(settings.storage, WAKE_UP_QUEUE, credential),
-        storage.queue(settings.storage, POISON_QUEUE, credential, encoded=False),
+        storage.queue(settings.storage, WAKE_UP_QUEUE, credential, patience),
+        storage.queue(settings.storage, POISON_QUEUE, credential, patience, encoded=False),
     )
     poisoned_events = PoisonedEventQueue(
-        storage.queue(settings.storage, EVENT_POISON_QUEUE, credential, encoded=False),
+        storage.queue(settings.storage, EVENT_POISON_QUEUE, credential, patience, encoded=False),
     )
-    factory = DataFactoryClient(settings.factory, settings.arm_endpoint, credential)
-    workspace = WorkspaceClient(settings.workspace, settings.arm_endpoint, credential)
-    notifier = TopicNotifier(settings.topic_endpoint, credential) if settings.topic_endpoint is not None else None
+    factory = DataFactoryClient(settings.factory, settings.arm_endpoint, credential, patience)
+    workspace = WorkspaceClient(settings.workspace, settings.arm_endpoint, credential, patience)
+    topic = settings.topic_endpoint
+    notifier = TopicNotifier(topic, credential, patience) if topic is not None else None
 
     def close() -> None:
         for part in (factory, workspace, notifier, tables, wake_ups, poisoned_events, blobs, credential):
@@ -145,7 +147,7 @@ def _cloud(settings: Settings) -> _Cloud:
         poisoned_events=poisoned_events,
         manifests=ManifestBlobs(blobs.get_container_client(MANIFEST_CONTAINER)),
         dead_letters=DeadLetterBlobs(blobs.get_container_client(DEAD_LETTER_CONTAINER)),
-        lake=LakeFiles(settings.lake_accounts, credential),
+        lake=LakeFiles(settings.lake_accounts, credential, patience),
         factory=factory,
         workspace=workspace,
         notifier=notifier,
@@ -153,9 +155,9 @@ def _cloud(settings: Settings) -> _Cloud:
     )
 
 
-def build(settings: Settings, rules: Rules, clock: Clock) -> App:
+def build(settings: Settings, rules: Rules, clock: Clock, patience: Patience = PATIENCE) -> App:
     """Puts the product together. Makes no request."""
-    cloud = _cloud(settings)
+    cloud = _cloud(settings, patience)
     scheduler = Scheduler(cloud.due, cloud.wake_ups, clock)
     upkeep = Upkeep(scheduler=scheduler, clock=clock)
     remembered = Remembered(archive=cloud.archive, clock=clock, retention=settings.retention)

@@ -22,6 +22,7 @@ from azure.mgmt.datafactory.models import (
     RunQueryFilter,
 )
 
+from shared.cloud.patience import PATIENCE, Patience
 from shared.cloud.targets import asked, started
 from shared.errors import TargetRefused
 from shared.ports import Run, RunStatus
@@ -30,14 +31,14 @@ from shared.settings import ArmResource
 
 T = TypeVar("T")
 _NEVER_REPEATED: Final = 0
-_BRIEFLY: Final = 5
-"""Seconds for a call on whose answer nothing depends."""
 
 
 class DataFactoryClient:
     """Implements the port DataFactory."""
 
-    def __init__(self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential) -> None:
+    def __init__(
+        self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential, patience: Patience = PATIENCE
+    ) -> None:
         self.name = settings.name
         self._group = settings.resource_group
         self._client = DataFactoryManagementClient(
@@ -45,10 +46,11 @@ class DataFactoryClient:
             settings.subscription_id,
             base_url=arm_endpoint,
             credential_scopes=[f"{arm_endpoint}/.default"],
-            connection_timeout=5,
-            read_timeout=10,
+            connection_timeout=patience.connect,
+            read_timeout=patience.read,
             retry_total=_NEVER_REPEATED,
         )
+        self._briefly = patience.briefly
         self._declared: dict[str, tuple[str | None, frozenset[str]]] = {}
 
     def close(self) -> None:
@@ -97,8 +99,8 @@ class DataFactoryClient:
             self._group,
             self.name,
             run_id,
-            connection_timeout=_BRIEFLY,
-            read_timeout=_BRIEFLY,
+            connection_timeout=self._briefly,
+            read_timeout=self._briefly,
         )
         query = _query(after, before, [_equals("ActivityType", "WebActivity")])
         jobs: dict[str, Job] = {}

@@ -11,6 +11,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties, BlobType
 
 from shared.cloud.pages import page_of
+from shared.cloud.patience import PATIENCE, Patience
 from shared.cloud.storage import addressable, blobs_of, storage_call
 from shared.ports import FileProperties, LakeFile, LakePage
 
@@ -20,9 +21,10 @@ _NO_SUCH_RANGE: Final = 416
 class LakeFiles:
     """Implements the port Lake over the accounts of the allow-list."""
 
-    def __init__(self, accounts: Mapping[str, str], credential: TokenCredential) -> None:
+    def __init__(self, accounts: Mapping[str, str], credential: TokenCredential, patience: Patience = PATIENCE) -> None:
         self._accounts = accounts
         self._credential = credential
+        self._patience = patience
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -32,7 +34,7 @@ class LakeFiles:
         if not addressable(path):
             return None
         with (
-            blobs_of(self._accounts[account], self._credential) as service,
+            blobs_of(self._accounts[account], self._credential, self._patience) as service,
             storage_call(f"properties of {container}/{path} in {account}"),
         ):
             try:
@@ -45,7 +47,7 @@ class LakeFiles:
         if not addressable(path):
             return None
         with (
-            blobs_of(self._accounts[account], self._credential) as service,
+            blobs_of(self._accounts[account], self._credential, self._patience) as service,
             storage_call(f"{container}/{path} in {account}"),
         ):
             try:
@@ -60,7 +62,7 @@ class LakeFiles:
     def files(self, account: str, container: str, prefix: str, *, top: int, continuation: str | None) -> LakePage:
         address = self._accounts[account]
         with (
-            blobs_of(address, self._credential) as service,
+            blobs_of(address, self._credential, self._patience) as service,
             storage_call(f"list of {container}/{prefix} in {account}"),
         ):
             listed = service.get_container_client(container).list_blobs(

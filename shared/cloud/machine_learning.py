@@ -20,6 +20,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
 from shared.cloud.online_deployments import OnlineDeployments
+from shared.cloud.patience import PATIENCE, Patience
 from shared.cloud.targets import asked, sought
 from shared.cloud.workspace_jobs import WorkspaceJobs
 from shared.cloud.workspace_lists import Json, breached_runs, model_version, models_created, segment, texts
@@ -51,21 +52,25 @@ T = TypeVar("T")
 class WorkspaceClient:
     """Implements the port Workspace."""
 
-    def __init__(self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential) -> None:
+    def __init__(
+        self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential, patience: Patience = PATIENCE
+    ) -> None:
         self._base = arm_endpoint
         self._path = settings.resource_id.rstrip("/")
         self._credential = credential
         # One request a call: what fails is asked again by the next look. Nothing here outlasts a delivery's patience.
-        transport = RequestsTransport(connection_timeout=5, read_timeout=10)
+        transport = RequestsTransport(connection_timeout=patience.connect, read_timeout=patience.read)
         bearer = BearerTokenCredentialPolicy(credential, f"{arm_endpoint}/.default")
         self._arm: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
             arm_endpoint, policies=[HeadersPolicy(), bearer], transport=transport
         )
         self._scoring: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
-            arm_endpoint, policies=[HeadersPolicy()], transport=RequestsTransport(connection_timeout=5, read_timeout=15)
+            arm_endpoint,
+            policies=[HeadersPolicy()],
+            transport=RequestsTransport(connection_timeout=patience.connect, read_timeout=patience.scoring),
         )
         self._data_plane: str | None = None
-        self._deployments = OnlineDeployments(settings, arm_endpoint, credential)
+        self._deployments = OnlineDeployments(settings, arm_endpoint, credential, patience)
         self._jobs = WorkspaceJobs(self._path, url=self._url, read=self._json, send=self._send)
 
     def close(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from azure.core.credentials import TokenCredential
 
+from shared.cloud.patience import PATIENCE, Patience
 from shared.cloud.targets import asked
 from shared.notifications import Notification
 
@@ -20,9 +21,10 @@ DATA_VERSION: Final = "1"
 class TopicNotifier:
     """Implements the port Notifier. Its client is imported and made when there is something to tell."""
 
-    def __init__(self, endpoint: str, credential: TokenCredential) -> None:
+    def __init__(self, endpoint: str, credential: TokenCredential, patience: Patience = PATIENCE) -> None:
         self._endpoint = endpoint
         self._credential = credential
+        self._patience = patience
         self._lock = threading.Lock()
         self._made: EventGridPublisherClient | None = None
 
@@ -47,7 +49,9 @@ class TopicNotifier:
             for each in notifications
         ]
         # Given with the call: for topics, this client drops what its constructor is given.
-        asked("topic", lambda: self._client().send(events, retry_total=0, connection_timeout=5, read_timeout=10))
+        times = {"connection_timeout": self._patience.connect, "read_timeout": self._patience.read}
+        options: dict[str, Any] = {"retry_total": 0, **times}
+        asked("topic", lambda: self._client().send(events, **options))
 
     def _client(self) -> EventGridPublisherClient:
         from azure.eventgrid import EventGridPublisherClient

@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
+from shared.cloud.patience import PATIENCE, Patience
 from shared.cloud.targets import started
 from shared.errors import InDoubt, TargetRefused
 from shared.ports import NewDeployment
@@ -46,10 +47,13 @@ class _NoPolling(SansIOHTTPPolicy[Any, Any]):
 class OnlineDeployments:
     """The writing half of the port Workspace. Its client is made once, by whichever thread needs it first."""
 
-    def __init__(self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential) -> None:
+    def __init__(
+        self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential, patience: Patience = PATIENCE
+    ) -> None:
         self._settings = settings
         self._arm_endpoint = arm_endpoint
         self._credential = credential
+        self._patience = patience
         self._lock = threading.Lock()
         self._made: MLClient | None = None
 
@@ -133,8 +137,8 @@ class OnlineDeployments:
             enable_telemetry=False,
             show_progress=False,
             per_call_policies=[_NoPolling()],
-            connection_timeout=5,
-            read_timeout=10,
+            connection_timeout=self._patience.connect,
+            read_timeout=self._patience.read,
             retry_total=0,
         )
 

@@ -17,16 +17,9 @@ from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 from requests import RequestException, Session
 from requests.adapters import HTTPAdapter
 
+from shared.cloud.patience import PATIENCE, Patience
 from shared.errors import StorageUnavailable
 from shared.settings import StorageSettings
-
-# An Event Grid delivery has 30 s in all, so a call gives up long before: two more tries, within seconds.
-_PATIENCE: Final[dict[str, Any]] = {
-    "connection_timeout": 5,
-    "read_timeout": 10,
-    "retry_total": 2,
-    "retry_backoff_factor": 0.3,
-}
 
 _CONNECTIONS: Final = 64
 """Kept open by a client. By default it is 10: more threads at a time then make and drop a TLS connection per call."""
@@ -38,38 +31,61 @@ MOST_OPERATIONS: Final = 100
 """So many operations go into one transaction of a table, on one partition."""
 
 
-def _transport() -> RequestsTransport:
+def _transport(patience: Patience) -> RequestsTransport:
     session = Session()
     session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
-    return RequestsTransport(session=session, **_PATIENCE)
+    return RequestsTransport(session=session, connection_timeout=patience.connect, read_timeout=patience.read)
 
 
-def tables(settings: StorageSettings, credential: TokenCredential) -> TableServiceClient:
-    options = {**_PATIENCE, "transport": _transport()}
+def _options(patience: Patience) -> dict[str, Any]:
+    return {
+        "connection_timeout": patience.connect,
+        "read_timeout": patience.read,
+        "retry_total": patience.repeats,
+        "retry_backoff_factor": patience.backoff,
+    }
+
+
+def _options_of_blobs_and_queues(patience: Patience) -> dict[str, Any]:
+    """These clients wait in a way of their own, 12 to 18 s before the first repeat: a delivery's 30 s would be over."""
+    waits = {"initial_backoff": patience.backoff, "increment_base": 0, "random_jitter_range": patience.backoff / 2}
+    return {**_options(patience), **waits}
+
+
+def tables(settings: StorageSettings, credential: TokenCredential, patience: Patience = PATIENCE) -> TableServiceClient:
+    options = {**_options(patience), "transport": _transport(patience)}
     if settings.connection_string is not None:
         return TableServiceClient.from_connection_string(settings.connection_string, **options)
     return TableServiceClient(settings.table_service_uri, credential=credential, **options)
 
 
-def queue(settings: StorageSettings, name: str, credential: TokenCredential, *, encoded: bool = True) -> QueueClient:
+def queue(
+    settings: StorageSettings,
+    name: str,
+    credential: TokenCredential,
+    patience: Patience = PATIENCE,
+    *,
+    encoded: bool = True,
+) -> QueueClient:
     """A queue of the app. `encoded`: texts travel as base64, which is what the queue trigger expects."""
     # Given to the queue's own client: QueueServiceClient does not hand its encoding on to the clients it makes.
     encoding: dict[str, Any] = {"message_encode_policy": TextBase64EncodePolicy()} if encoded else {}
-    options = {**_PATIENCE, **encoding, "transport": _transport()}
+    options = {**encoding, **_options_of_blobs_and_queues(patience), "transport": _transport(patience)}
     if settings.connection_string is not None:
         return QueueClient.from_connection_string(settings.connection_string, name, **options)
     return QueueClient(settings.queue_service_uri, name, credential=credential, **options)
 
 
-def blobs(settings: StorageSettings, credential: TokenCredential) -> BlobServiceClient:
+def blobs(settings: StorageSettings, credential: TokenCredential, patience: Patience = PATIENCE) -> BlobServiceClient:
+    options = _options_of_blobs_and_queues(patience)
     if settings.connection_string is not None:
-        return BlobServiceClient.from_connection_string(settings.connection_string, **_PATIENCE)
-    return BlobServiceClient(settings.blob_service_uri, credential=credential, **_PATIENCE)
+        return BlobServiceClient.from_connection_string(settings.connection_string, **options)
+    return BlobServiceClient(settings.blob_service_uri, credential=credential, **options)
 
 
-def blobs_of(address: str, credential: TokenCredential) -> BlobServiceClient:
+def blobs_of(address: str, credential: TokenCredential, patience: Patience = PATIENCE) -> BlobServiceClient:
     """The blob service of a lake account."""
-    return BlobServiceClient(address, credential=credential, **_PATIENCE)
+    return BlobServiceClient(address, credential=credential, **_options_of_blobs_and_queues(patience))
 
 
 def addressable(name: str) -> bool:
