@@ -97,10 +97,32 @@ class _Scheduled:
         return self.method in {"*", method.upper()} and fnmatch.fnmatchcase(path.lower(), self.path)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request, as it came in.
+
+    Attributes:
+        path: as globs of schedules are matched with it.
+        body: of a storage request that was sent in one piece; else empty.
+        call: the caller's own id of it (x-ms-client-request-id), the same in each repeat; empty where there is none.
+    """
+
+    service: str
+    method: str
+    path: str
+    body: bytes = b""
+    call: str = ""
+
+
+Script = Callable[[Asked], Action | None]
+
+
 class Faults:
     """The schedule of one service. Tests fill it from their thread while the listener's thread empties it."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str = "") -> None:
+        self._service = service
+        self._script: Script | None = None
         self._lock = threading.Lock()
         self._scheduled: list[_Scheduled] = []
         self._fired: list[Fired] = []
@@ -115,9 +137,22 @@ class Faults:
         with self._lock:
             self._scheduled.append(scheduled)
 
-    def take(self, method: str, path: str) -> Action | None:
+    def follow(self, script: Script | None) -> None:
+        """From now on `script` sees every request, on the cloud's own thread, and says what fault it gets, if any.
+
+        Only where it says None does the schedule count. None: no script any more.
+        """
+        self._script = script
+
+    def take(self, method: str, path: str, *, body: bytes = b"", call: str = "") -> Action | None:
         """The fault this request gets, which is then used up by one; None for a healthy answer."""
+        script = self._script
+        asked = Asked(service=self._service, method=method.upper(), path=path, body=body, call=call)
+        told = script(asked) if script is not None else None
         with self._lock:
+            if told is not None:
+                self._fired.append(Fired(method=method.upper(), path=path, action=told))
+                return told
             for scheduled in self._scheduled:
                 if scheduled.left != 0 and scheduled.matches(method, path):
                     if scheduled.left is not None:
@@ -175,7 +210,9 @@ class FaultMiddleware:
         self._on_answer = on_answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        action = self._faults.take(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        action = (
+            self._faults.take(scope["method"], scope["path"], call=_call(scope)) if scope["type"] == "http" else None
+        )
         if action is None:
             await self._app(scope, receive, self._announcing(scope, send))
             return
@@ -207,6 +244,11 @@ class FaultMiddleware:
             await send(message)
 
         return announcing
+
+
+def _call(scope: Scope) -> str:
+    found: bytes = dict(scope["headers"]).get(b"x-ms-client-request-id", b"")
+    return found.decode("latin-1")
 
 
 class _Answer:

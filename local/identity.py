@@ -20,10 +20,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from local.faults import FaultMiddleware, Faults
 from local.service import TENANT
 
 API_VERSION = "2019-08-01"
@@ -96,6 +98,7 @@ class Identity:
         self.keys = ""
         self._lock = threading.Lock()
         self._requested: list[str] = []
+        self.faults = Faults("identity")
 
     @property
     def requested(self) -> list[str]:
@@ -104,9 +107,8 @@ class Identity:
             return list(self._requested)
 
     def application(self) -> Starlette:
-        return Starlette(
-            routes=[Route(PATH, self._token, methods=["GET"]), Route(KEYS_PATH, _public_keys, methods=["GET"])]
-        )
+        token = Route(PATH, self._token, methods=["GET"], middleware=[Middleware(FaultMiddleware, faults=self.faults)])
+        return Starlette(routes=[token, Route(KEYS_PATH, _public_keys, methods=["GET"])])
 
     async def _token(self, request: Request) -> JSONResponse:
         if not hmac.compare_digest(request.headers.get("x-identity-header", ""), self.header):

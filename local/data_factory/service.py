@@ -53,7 +53,7 @@ class DataFactory:
         page_size: int = 100,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.faults = Faults()
+        self.faults = Faults("adf")
         self.progress = Progress()
         self.requests = RequestLog(requests)
         self._web = WebClient(ca_file=ca_file, identity=identity)

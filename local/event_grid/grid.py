@@ -20,6 +20,7 @@ from local.event_grid.endpoints import ANSWER_SECONDS, Courier, check_endpoint
 from local.event_grid.envelopes import Published
 from local.event_grid.subscriptions import Subscription
 from local.event_grid.topics import TopicEndpoint
+from local.faults import Faults
 from local.service import Event
 
 _REMEMBERED: Final = 100_000
@@ -33,6 +34,7 @@ class EventGrid:
     Attributes:
         copies: how often each event is delivered to a subscription that wants it.
         topic_key: the aeg-sas-key of every custom topic.
+        faults: of what is published on custom topics.
     """
 
     name = "event-grid"
@@ -48,6 +50,7 @@ class EventGrid:
     ) -> None:
         self.copies = 1
         self.topic_key = secrets.token_urlsafe(32)
+        self.faults = Faults("topic")
         self._loop = loop
         self._changed = threading.Condition()
         self._active: list[Active] = []
@@ -62,7 +65,7 @@ class EventGrid:
         self._delivery = Delivery(store, reports, time_scale=time_scale)
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [TopicEndpoint(self.topic_key, self._take).route()]
+        return [TopicEndpoint(self.topic_key, self._take, self.faults).route()]
 
     # What happened
 

@@ -6,11 +6,13 @@ import hmac
 import json
 from collections.abc import Callable
 
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from local.event_grid.envelopes import BadEvent, Published, parse_published
+from local.faults import FaultMiddleware, Faults
 from local.service import error, original_params, resource_id
 
 MOST_BYTES = 1024 * 1024
@@ -24,12 +26,14 @@ def topic_id(name: str) -> str:
 class TopicEndpoint:
     """POST /topics/{name}/api/events; any name is a topic."""
 
-    def __init__(self, key: str, accept: Callable[[Published], None]) -> None:
+    def __init__(self, key: str, accept: Callable[[Published], None], faults: Faults) -> None:
         self._key = key
+        self._faults = faults
         self._accept = accept
 
     def route(self) -> Route:
-        return Route("/topics/{name}/api/events", self._publish, methods=["POST"])
+        door = Middleware(FaultMiddleware, faults=self._faults)
+        return Route("/topics/{name}/api/events", self._publish, methods=["POST"], middleware=[door])
 
     async def _publish(self, request: Request) -> Response:
         if not self._allowed(request):

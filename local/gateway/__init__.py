@@ -39,7 +39,7 @@ class Gateway:
         self, certificates: Certificates, azurite_ports: Mapping[str, int], accesses: Accesses | None = None
     ) -> None:
         self.calls = Calls()
-        self.faults = Faults()
+        self.faults = Faults("storage")
         self._certificates = certificates
         trust = certificates.client_context()
         self._upstreams = {service: Upstream(azurite_ports[service], trust) for service in STORAGE_SERVICES}

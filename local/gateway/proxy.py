@@ -80,10 +80,12 @@ class Proxy:
         path = fault_path(target)
         where = path.removeprefix(f"/{self._service}")
         self._accesses.note(self._service, request.method, where, request.header(b"authorization"))
-        action = self._faults.take(request.method, path)
+        body = await self._relay.hold(request, client)
+        call = request.header(b"x-ms-client-request-id") or ""
+        action = self._faults.take(request.method, path, body=body or b"", call=call)
         if action is not None:
-            return await self._play(action, request, target, client)
-        answer = await self._relay.send(request, client)
+            return await self._play(action, request, body, target, client)
+        answer = await self._relay.send(request, body, client)
         done = False
         try:
             # The event goes out before the answer: who sees the answer can wait for the event's delivery.
@@ -94,12 +96,14 @@ class Proxy:
             await self._relay.finish(answer, ok=done)
         return answer.reusable() and not request.closes()
 
-    async def _play(self, action: Action, request: RequestHead, target: Target, client: Client) -> bool:
+    async def _play(
+        self, action: Action, request: RequestHead, body: bytes | None, target: Target, client: Client
+    ) -> bool:
         taken = None
         if isinstance(action, AcceptThen):
-            taken = await self._take(request, target, client)
+            taken = await self._take(request, body, target, client)
             action = action.action
-        elif not isinstance(action, Drop) and not request.expects_continue():
+        elif body is None and not isinstance(action, Drop) and not request.expects_continue():
             async for _ in body_pieces(client.reader, request.framing()):
                 pass
         match action:
@@ -119,14 +123,14 @@ class Proxy:
                 client.writer.transport.abort()
         return False
 
-    async def _take(self, request: RequestHead, target: Target, client: Client) -> Taken:
+    async def _take(self, request: RequestHead, body: bytes | None, target: Target, client: Client) -> Taken:
         """Do the real work and keep the answer."""
-        answer = await self._relay.send(request, client)
+        answer = await self._relay.send(request, body, client)
         done = False
         try:
             await self._watch.note(target, request, answer.head)
-            body = b"".join([piece async for piece in answer.body()])
+            content = b"".join([piece async for piece in answer.body()])
             done = True
         finally:
             await self._relay.finish(answer, ok=done)
-        return Taken(head=answer.head, body=body)
+        return Taken(head=answer.head, body=content)

@@ -46,16 +46,21 @@ class Relay:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
-    async def send(self, request: RequestHead, client: Client) -> Answer:
-        """Send the request with the client's body; `finish` the answer afterwards.
+    async def hold(self, request: RequestHead, client: Client) -> bytes | None:
+        """The request's body, read before it is sent; None where it has to be streamed."""
+        framing = request.framing()
+        if request.expects_continue() or framing.chunked or (framing.length or 0) > HELD:
+            return None
+        return await client.reader.readexactly(framing.length) if framing.length else b""
+
+    async def send(self, request: RequestHead, body: bytes | None, client: Client) -> Answer:
+        """Send the request with its body, as `hold` gave it; `finish` the answer afterwards.
 
         Raises:
             ConnectionError: either side went away; nothing was answered.
         """
-        framing = request.framing()
-        if request.expects_continue() or framing.chunked or (framing.length or 0) > HELD:
-            return await self._send_streaming(request, framing, client)
-        body = await client.reader.readexactly(framing.length) if framing.length else b""
+        if body is None:
+            return await self._send_streaming(request, request.framing(), client)
         return await self.send_held(request.method, request.raw + body if body else request.raw)
 
     async def send_held(self, method: str, message: bytes) -> Answer:

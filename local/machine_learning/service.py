@@ -62,7 +62,7 @@ class MachineLearning:
     def __init__(self, setup: Setup, *, clock: Clock | None = None) -> None:
         clock = clock or SystemClock()
         self.progress = Progress()
-        self.faults = Faults()
+        self.faults = Faults("aml")
         self.requests = RequestLog()
         self._answers = Answers(setup.workspace, setup.url)
         self._batch_answers = BatchAnswers(self._answers)

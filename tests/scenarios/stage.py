@@ -28,6 +28,7 @@ from local.service import storage_account_id
 from shared import settings, wiring
 from shared.cloud import storage
 from shared.cloud.due_table import DueTable
+from shared.cloud.patience import PATIENCE, Patience
 from shared.reactions import State
 from tests.callers import OPERATOR, READER, http_function, principal
 from tests.fakes import FakeClock
@@ -68,6 +69,7 @@ class Stage:
     rules: str = RULES
     extra_settings: Mapping[str, str] = field(default_factory=dict)
     pipelines: tuple[Mapping[str, Any], ...] = (PIPELINE,)
+    patience: Patience = PATIENCE
 
     def __post_init__(self) -> None:
         self.account = self.cloud.new_app_account()
@@ -101,7 +103,7 @@ class Stage:
         if modified is not None:
             os.utime(file, (modified.timestamp(), modified.timestamp()))
         found, loaded = wiring.configuration(self.folder, {**self.settings, "RELEARN_RULES": str(file)})
-        self.app = wiring.build(found, loaded, self.clock)
+        self.app = wiring.build(found, loaded, self.clock, self.patience)
         wiring.use(self.app)
         self._tables = storage.tables(found.storage, self.credential)
         self.due = DueTable(self._tables.get_table_client(settings.TABLES[1]))
@@ -240,6 +242,11 @@ class Stage:
     def starts(self) -> list[Mapping[str, Any]]:
         """Those of them that the factory accepted, whether or not its answer arrived."""
         return [entry for entry in self.posts() if entry.get("runId")]
+
+    def permits(self) -> list[str]:
+        """The resources of which a permit is held."""
+        rows = self._tables.get_table_client("permits").query_entities("RowKey ge 'p!' and RowKey lt 'p~'")
+        return sorted(row["PartitionKey"] for row in rows)
 
     def running(self) -> list[Any]:
         return [run for run in self.factory.runs() if not run.is_final]
