@@ -1,0 +1,217 @@
+"""What every fault on every route must lead to. Written by hand, and compared with what is played.
+
+A row is a route: in which story it is met, whose client asks, why it ends as it does; the cell that most faults lead
+to, and those that lead to another. A fault is met by one call, with all repeats that its client makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from tests.faults.faults import FAULTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What is to be seen in the end.
+
+    Attributes:
+        states: of the reactions.
+        refused: why an event was not taken.
+        delivered: how often the event was delivered until that was acknowledged: 2 where it was not at first.
+        failed_looks: how often a look raised, so that its message comes again.
+        sent: requests to start something outside.
+        effects: what there is outside for them.
+        waits: seconds, from and to, until the same is asked again by another call; NEVER: it is not. None: whenever.
+        left: what is still due or held.
+    """
+
+    states: tuple[str, ...] = ("succeeded",)
+    refused: tuple[str, ...] = ()
+    delivered: int = 1
+    failed_looks: int = 0
+    sent: int = 1
+    effects: int = 1
+    waits: tuple[float, float] | None = None
+    left: tuple[str, ...] = ()
+
+
+NEVER: Final = (-1.0, -1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One route. `but`: the faults, by their names, that lead to something else."""
+
+    story: str
+    asks: Mapping[str, int]
+    why: str
+    then: Cell
+    but: Mapping[str, Cell] = field(default_factory=dict)
+
+    def cell(self, fault: str) -> Cell:
+        return next((cell for names, cell in self.but.items() if fault in names.split()), self.then)
+
+    def tries(self, fault: str) -> int:
+        """So many requests the client makes of the call that meets the fault."""
+        return next((n for names, n in self.asks.items() if fault in names.split()), 1)
+
+    def unknown(self) -> set[str]:
+        return {name for names in (*self.but, *self.asks) for name in names.split()} - set(FAULTS)
+
+
+# --- how often a client asks (with HASTE_OF_HANGS, which plays hangs, one repeat is allowed instead of two) -----------
+
+ONCE: Final[Mapping[str, int]] = {}
+"""Targets are asked once: createRun is never sent again by its client, whatever it is answered."""
+READ: Final = {"429 429+ 500 502 503 504 reset truncated lost": 3, "hang": 2}
+"""The tables' client, for GET."""
+WRITTEN: Final = {"429 429+ 500 502 503 504 reset lost": 3, "hang": 2}
+"""The same for PUT and DELETE. Their answers have no body, and what is cut off is no loss."""
+POSTED: Final = {"429+ 500 503 504": 3}
+"""The same for POST (inserts and transactions): whatever arrived may have had its effect."""
+BLOB: Final = {"500 502 503 504 reset lost": 3, "hang": 2}
+"""The blobs' client, for PUT."""
+QUEUE: Final = {"500 502 503 504 reset truncated lost": 3, "hang": 2}
+
+# --- what becomes of it -----------------------------------------------------------------------------------------------
+
+UNNOTICED: Final = Cell()
+"""A look that was made while the event was delivered, or one that sees to several lanes: nobody hears of its trouble,
+and what it left undone is due."""
+COMES_AGAIN: Final = Cell(delivered=2)
+"""The event is not acknowledged, so it is delivered again."""
+LOOKS_AGAIN: Final = Cell(failed_looks=1)
+"""The look raises, so its message becomes visible again."""
+REFUSED: Final = Cell(states=("failed",), sent=0, effects=0, waits=NEVER)
+"""Nothing was started, and nothing will be."""
+THIRTY: Final = (30, 36)
+"""What the product waits by itself; by up to a fifth longer, so that not all come at once."""
+ADVISED: Final = (7, 8.4)
+FOLLOWED_LATER: Final = (30, 30)
+IN_DOUBT: Final = (120, 120)
+"""Four questions for a run with the stamp, at 0, 15, 45 and 120 s; then the start is sent again."""
+A_NO: Final = "400 401 403 404 409 412"
+
+_PIPELINE: Final[Mapping[str, Row]] = {
+    # --- the door
+    "table POST lanes e!": Row(
+        story="pipeline",
+        asks=POSTED,
+        why="it is acknowledged only when it is in the ledger; that it is there is no error (409 is played so)",
+        then=COMES_AGAIN,
+        but={"409": UNNOTICED},
+    ),
+    "table PUT due lane:": Row(
+        story="pipeline",
+        asks=WRITTEN,
+        why="nor before a look at it is due",
+        then=COMES_AGAIN,
+        but={"truncated": UNNOTICED},
+    ),
+    # --- the look that is made at once
+    "table GET lanes many": Row(story="pipeline", asks=READ, why="the look is made again", then=UNNOTICED),
+    "table GET permits many": Row(story="pipeline", asks=READ, why="the look is made again", then=UNNOTICED),
+    "table GET permits upkeep h": Row(
+        story="pipeline",
+        asks=READ,
+        why="which numbers are taken must be known; 404 says that none is",
+        then=UNNOTICED,
+    ),
+    "table POST $batch lanes pending": Row(
+        story="pipeline",
+        asks=POSTED,
+        why="the claim is made again, on what is there by then",
+        then=UNNOTICED,
+    ),
+    "table PUT recent day": Row(story="pipeline", asks=WRITTEN, why="a list for people", then=UNNOTICED),
+    "table POST $batch permits resource grant": Row(
+        story="pipeline", asks=POSTED, why="a grant is idempotent", then=UNNOTICED
+    ),
+    "table POST $batch permits rule head": Row(
+        story="pipeline", asks=POSTED, why="a token may be lost, never gained", then=UNNOTICED
+    ),
+    "table POST $batch permits factory grant": Row(
+        story="pipeline", asks=POSTED, why="a grant is idempotent", then=UNNOTICED
+    ),
+    "table GET permits resource p!": Row(
+        story="pipeline", asks=READ, why="what was granted stays until it is known whose it is", then=UNNOTICED
+    ),
+    "table DELETE permits resource p!": Row(
+        story="pipeline", asks=WRITTEN, why="the reaction goes on with the permit it has", then=UNNOTICED
+    ),
+    "blob PUT manifests/{}": Row(
+        story="pipeline",
+        asks=BLOB,
+        why="the first one stays, and 409 and 412 say that there is one; without one nothing is started",
+        then=UNNOTICED,
+    ),
+    # --- the start
+    "adf GET pipelines/{}": Row(
+        story="pipeline",
+        asks=ONCE,
+        why="a clear no ends it; everything else is asked again when the factory may be well",
+        then=Cell(waits=THIRTY),
+        but={A_NO: REFUSED, "429+": Cell(waits=ADVISED)},
+    ),
+    "table GET due factory:": Row(
+        story="pipeline", asks=READ, why="nothing is started that nobody would follow", then=UNNOTICED
+    ),
+    "table POST due factory:": Row(
+        story="pipeline", asks=POSTED, why="nothing is started that nobody would follow", then=UNNOTICED
+    ),
+    "queue POST wake-ups/messages": Row(
+        story="pipeline", asks=QUEUE, why="the due row is the truth; the message only makes it quick", then=UNNOTICED
+    ),
+    "table POST $batch lanes starting": Row(
+        story="pipeline", asks=POSTED, why="no will to start is saved, so nothing is sent", then=UNNOTICED
+    ),
+    "adf POST pipelines/{}/createrun": Row(
+        story="pipeline",
+        asks=ONCE,
+        why="a no starts nothing, patience starts it later, doubt asks for a run with the stamp before it sends again",
+        then=Cell(sent=2, waits=IN_DOUBT),
+        but={
+            A_NO: replace(REFUSED, sent=1),
+            "429": Cell(sent=2, waits=THIRTY),
+            "429+": Cell(sent=2, waits=ADVISED),
+            "truncated lost": Cell(waits=NEVER),  # adopted
+        },
+    ),
+    "table POST $batch lanes running": Row(
+        story="pipeline", asks=POSTED, why="the run is found by its stamp: adopted, not started again", then=UNNOTICED
+    ),
+    # --- the factory is followed
+    "adf POST querypipelineruns": Row(
+        story="pipeline",
+        asks=ONCE,
+        why="whatever it says, the factory is asked again",
+        then=Cell(waits=FOLLOWED_LATER),
+    ),
+    "table GET lanes r!": Row(story="pipeline", asks=READ, why="the lane is handed on again", then=UNNOTICED),
+    "adf POST pipelineruns/{}/queryactivityruns": Row(
+        story="pipeline", asks=ONCE, why="jobs are good to know, and waited for by nothing", then=Cell(waits=NEVER)
+    ),
+    "table POST $batch lanes succeeded": Row(
+        story="pipeline", asks=POSTED, why="its end is seen again, and saved then", then=UNNOTICED
+    ),
+    "table DELETE permits factory p!": Row(
+        story="pipeline",
+        asks=WRITTEN,
+        why="while it is held, its lane is handed on; what another resource still holds goes to the first who waits",
+        then=UNNOTICED,
+        but={"lost": Cell(left=("permit resource:pool",))},
+    ),
+    "table DELETE due lane:": Row(story="pipeline", asks=WRITTEN, why="one look more", then=UNNOTICED),
+    "table DELETE due factory:": Row(
+        story="pipeline",
+        asks=WRITTEN,
+        why="one look more; 404, 409 and 412 say that somebody else has moved it",
+        then=LOOKS_AGAIN,
+        but={"404 409 412 truncated": UNNOTICED},
+    ),
+}
+
+ROWS: Final[Mapping[str, Row]] = {**_PIPELINE}
