@@ -5,17 +5,18 @@ Requests are counted at the gateway, memory is the host process's own peak as th
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.driver import Driver, wait_for_post
+from benchmarks.driver import Driver, wait_for_start
 from benchmarks.scale import Scale
 from benchmarks.site import Place, Site, pipeline, until
 
 BATCH: Final = 25  # events in one request, which the host takes apart
-WINDOW_SECONDS: Final = 5
+WINDOW_SECONDS: Final = 10
 RULES: Final = f"""\
 version: 1
 reactions:
@@ -27,6 +28,8 @@ reactions:
     limits: {{start-rate: unlimited}}
 """
 START_SECONDS: Final = 240.0
+REST_SECONDS: Final = 60.0
+"""For another run, where a machine was too busy to take all files within the window: that is more than one run."""
 
 
 def measure(site: Site, scale: Scale) -> dict[str, Any]:
@@ -51,17 +54,18 @@ def burst(site: Site, size: int) -> dict[str, Any]:
         before, began = place.calls(), time.perf_counter()
         unacknowledged = driver.burst(_files(place, size), BATCH)
         delivered = time.perf_counter() - began
-        post = wait_for_post(place, "all", START_SECONDS)
+        wait_for_start(place, "all", START_SECONDS)
         started = time.perf_counter() - began
-        until(lambda: all(run.is_final for run in place.factory.runs()), 60, "the end of the run")
+        expected = {f"in/all/{number}.csv" for number in range(size)}
+        with contextlib.suppress(TimeoutError):  # what is missing then is the figure
+            until(lambda: not expected - _files_of_runs(place), REST_SECONDS, "the rest of the files")
+        until(lambda: all(run.is_final for run in place.factory.runs()), 60, "the end of the runs")
         calls, peak = place.calls() - before, peak_rss_mb(host.pid)
-    manifest = place.manifest(post["parameters"]["reaction_id"])
-    there = {entry["path"] for entry in manifest}
-    expected = {f"in/all/{number}.csv" for number in range(size)}
+    there = _files_of_runs(place)
     return {
         "events": size,
         "runs": len(place.factory.runs()),
-        "manifest_events": len(manifest),
+        "manifest_events": len(there),
         "lost": len(expected - there),
         "unacknowledged_requests": unacknowledged,
         "peak_rss_mb": peak,
@@ -69,6 +73,12 @@ def burst(site: Site, size: int) -> dict[str, Any]:
         "seconds_to_deliver": round(delivered, 2),
         "seconds_to_start": round(started, 2),
     }
+
+
+def _files_of_runs(place: Place) -> set[str]:
+    """The union of all manifests."""
+    started = {str(post["parameters"]["reaction_id"]) for post in place.posts() if post.get("runId")}
+    return {str(entry["path"]) for each in started for entry in place.manifest(each)}
 
 
 def _files(place: Place, size: int) -> Iterator[dict[str, Any]]:
