@@ -5,7 +5,7 @@ DATA ?=
 HOST ?= local
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo run test bench check package adf-evaluator clean setup setup-bench setup-dev setup-check
+.PHONY: help demo run test test-soak bench check package adf-evaluator clean setup setup-bench setup-dev setup-check
 .DEFAULT_GOAL := help
 
 help:  ## these targets
@@ -20,6 +20,9 @@ run: setup  ## the cloud on your machine, until Ctrl-C (HOST=func runs the app i
 test: setup setup-check  ## every test: unit, contracts, scenarios, crashes, end to end
 	@$(VENV)/python -m tests.fresh_environment
 	@$(VENV)/python -m tests
+
+test-soak: setup  ## 10,000 files while processes are killed and storage fails: minutes; the result is .relearn/soak.json
+	@$(VENV)/python -m tests.soak
 
 bench: setup setup-bench  ## speed, storage calls, memory, beside their budgets: a quarter of an hour on a quiet machine
 	@$(VENV)/python -m benchmarks

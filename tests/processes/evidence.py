@@ -16,6 +16,7 @@ from typing import Any, Final
 from azure.core.credentials import TokenCredential
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueClient
 
 from local.accounts import Account
 from local.cloud import LocalCloud
@@ -23,7 +24,7 @@ from local.data_factory.factory import Factory
 from local.data_factory.runs import Run
 from local.ports import HOST
 from shared.reactions import TRANSITIONS, State
-from shared.settings import MANIFEST_CONTAINER
+from shared.settings import MANIFEST_CONTAINER, WAKE_UP_QUEUE
 
 FINAL: Final = frozenset(str(state) for state in State if not TRANSITIONS[state])
 
@@ -63,9 +64,10 @@ class Evidence:
         self._lake = BlobServiceClient(f"{at['blob']}/{lake.name}", credential=credential)
         self._blobs = BlobServiceClient(f"{at['blob']}/{account.name}", credential=credential)
         self._tables = TableServiceClient(f"{at['table']}/{account.name}", credential=credential)
+        self._wake_ups = QueueClient(f"{at['queue']}/{account.name}", WAKE_UP_QUEUE, credential=credential)
 
     def close(self) -> None:
-        for client in (self._lake, self._blobs, self._tables):
+        for client in (self._lake, self._blobs, self._tables, self._wake_ups):
             client.close()
 
     # --- the lake -----------------------------------------------------------------------------------------------------
@@ -124,6 +126,10 @@ class Evidence:
 
     def pending_events(self) -> int:
         return len(self._rows("e!", 'e"', ["RowKey"]))
+
+    def wake_ups(self) -> int:
+        """How many wake-ups could be taken now; 32 where there are more."""
+        return len(self._wake_ups.peek_messages(32))
 
     def _rows(self, first: str, after: str, select: list[str] | None = None) -> list[Mapping[str, Any]]:
         table = self._tables.get_table_client("lanes")

@@ -28,9 +28,9 @@ class Front:
         self._ports = list(ports)
         self._loses = loses
         self._dice = random.Random(seed)
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._background = Background()
-        self._server = self._background.call(asyncio.start_server(self._serve, HOST, 0, limit=PIECE))
+        self._server = self._background.call(asyncio.start_server(self._accept, HOST, 0, limit=PIECE))
         self.url = f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}"
 
     def close(self) -> None:
@@ -39,11 +39,17 @@ class Front:
 
     async def _stop(self) -> None:
         self._server.close()
-        for writer in list(self._connections):
+        for task, writer in list(self._connections.items()):
             writer.transport.abort()
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._connections[task] = writer
+        task.add_done_callback(self._connections.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
         try:
             with contextlib.suppress(*_BROKEN):
                 while (raw := await read_head(reader)) is not None:
@@ -55,7 +61,6 @@ class Front:
                     writer.write(answer)
                     await writer.drain()
         finally:
-            self._connections.discard(writer)
             writer.transport.abort()
 
     async def _ask(self, request: RequestHead, message: bytes) -> bytes | None:
