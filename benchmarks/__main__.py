@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     found = _known(asked.out) if asked.only else {}
     for name in asked.only or GROUPS:
-        found = _merged(found, measured(name, QUICK if asked.quick else FULL))
+        found = merged(found, measured(name, QUICK if asked.quick else FULL))
     found["machine"] = {**machine(), "quick": asked.quick, "took_s": round(time.monotonic() - began)}
     table.write(asked.out, found)
     print("", *table.lines(found), sep="\n")
@@ -83,7 +83,7 @@ def _known(file: Path) -> dict[str, Any]:
     return found
 
 
-def _merged(found: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def merged(found: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Two groups have something to tell about growth."""
     both = {**found, **more}
     if found.get("growth") and more.get("growth"):

@@ -53,7 +53,7 @@ QUICK: Final = Scale(
     starts=10,
     queued=3,
     sizes=(2, 20, 200),
-    imports=2,
+    imports=1,
     compared=50,
     refused=3,
 )

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import intake, table
+from benchmarks import driver, idle, intake, table
+from benchmarks.__main__ import merged
 from benchmarks.scale import QUICK
 from benchmarks.site import Site
 
@@ -62,3 +63,28 @@ def test_every_figure_with_a_budget_is_in_the_file() -> None:
     }
     tops = {budget.figure.partition(".")[0] for budget in table.BUDGETS}
     assert tops - set(table.KEYS) == beside
+
+
+def test_only_the_account_s_own_requests_are_read_off_the_access_log(tmp_path: Path) -> None:
+    file = tmp_path / "azurite.log"
+    poll = (
+        '127.0.0.1 - - [26/Nov/2026:19:05:00 +0000] "GET /app000/wake-ups/messages?numofmessages=16 HTTP/1.1" 200 -\n'
+    )
+    query = '127.0.0.1 - - [26/Nov/2026:19:05:00 +0000] "GET /app000/due()?$filter=at%20le HTTP/1.1" 200 -\n'
+    file.write_text(f"Azurite Table service is successfully listening\n{poll}")
+    log = idle.AccessLog(file, "app000")
+    before = log.size()
+    with file.open("a") as more:
+        more.write(poll + poll.replace("app000", "app0001") + query + poll.replace("app000", "lake000") + poll)
+    found = log.since(before)
+    assert found == {"calls": 3, "kinds": {"GET due": 1, "GET wake-ups/messages": 2}}
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 2.0), (0.95, 4.0), (0.0, 1.0)])
+def test_a_percentile_is_one_of_the_values(share: float, value: float) -> None:
+    assert driver.percentile([4.0, 1.0, 3.0, 2.0], share) == value
+
+
+def test_two_groups_tell_of_growth() -> None:
+    both = merged({"growth": {"burst": [1]}, "import_s": 1}, {"growth": {"ledger": [2]}, "import_s": 2})
+    assert both == {"growth": {"burst": [1], "ledger": [2]}, "import_s": 2}
