@@ -6,19 +6,24 @@ talk to Azurite itself: the gateway is an instrument, and would slow down whoeve
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
 from benchmarks.scale import Scale
-from benchmarks.site import ROOT, Place, Site, pipeline
+from benchmarks.site import ROOT, Site, pipeline
 
 FEW_THREADS: Final = 16
 MANY_THREADS: Final = 64
 SEGMENTS: Final = 5  # of the many lanes: a part of them, then as many bare inserts
 LONGEST_SECONDS: Final = 600
+
+Work = dict[str, Any]
+"""What the child is asked to do, as JSON."""
 
 RULES: Final = """\
 version: 1
@@ -34,8 +39,10 @@ reactions:
 
 def measure(site: Site, scale: Scale) -> dict[str, Any]:
     """Calls a second of each side, and how the one compares with the other: the median of all rounds."""
-    rounds = [_round(site, scale, number) for number in range(scale.rounds)]
-    segments = _loaded(_place(site), _lanes_plan(scale))
+    per_round = [_round(site, scale, number) for number in range(scale.rounds)]
+    lanes = _lanes(site, scale)
+    told = iter(_loaded(site, [*itertools.chain(*per_round), *itertools.chain(*lanes)]))
+    rounds, segments = ([_together(told, len(works)) for works in parts] for parts in (per_round, lanes))
     return {
         "intake_vs_bare_insert": _ratio([(one["intake_16"], one["bare_16"]) for one in rounds]),
         "intake_vs_bare_insert_group_commit": _ratio([(one["intake_64"], one["bare_16"]) for one in rounds]),
@@ -50,38 +57,41 @@ def measure(site: Site, scale: Scale) -> dict[str, Any]:
     }
 
 
-def _place(site: Site) -> Place:
-    return site.place(RULES, pipeline("score", "batch", "files"), direct=True)
+def _round(site: Site, scale: Scale, number: int) -> list[Work]:
+    """Each in a ledger that is empty, every second time in the opposite order."""
+    works = [
+        {**_somewhere(site), "kind": kind, "threads": threads, "events": scale.events, "lanes": 1, "first": 0}
+        for kind, threads in (("bare", FEW_THREADS), ("intake", FEW_THREADS), ("intake", MANY_THREADS))
+    ]
+    return works if number % 2 == 0 else works[::-1]
 
 
-def _round(site: Site, scale: Scale, number: int) -> dict[str, float]:
-    """Each in a ledger that was empty, every second time in the opposite order."""
-    works = [("bare", FEW_THREADS), ("intake", FEW_THREADS), ("intake", MANY_THREADS)]
-    found: dict[str, float] = {}
-    for kind, threads in works if number % 2 == 0 else reversed(works):
-        plan = [{"kind": kind, "threads": threads, "events": scale.events, "lanes": 1, "first": 0}]
-        [told] = _loaded(_place(site), plan)
-        found |= told
-    return found
-
-
-def _lanes_plan(scale: Scale) -> list[dict[str, Any]]:
-    size = max(1, scale.lanes // SEGMENTS)
-    plan: list[dict[str, Any]] = []
+def _lanes(site: Site, scale: Scale) -> list[list[Work]]:
+    """All in one ledger, which fills."""
+    size, somewhere = max(1, scale.lanes // SEGMENTS), _somewhere(site)
+    pairs: list[list[Work]] = []
     for number in range(SEGMENTS):
-        common = {"threads": FEW_THREADS, "events": size, "lanes": size, "first": number * size}
+        common = {**somewhere, "threads": FEW_THREADS, "events": size, "lanes": size, "first": number * size}
         pair = [{"kind": "bare", **common}, {"kind": "intake", **common}]
-        plan += pair if number % 2 == 0 else pair[::-1]
-    return plan
+        pairs.append(pair if number % 2 == 0 else pair[::-1])
+    return pairs
 
 
-def _loaded(place: Place, plan: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """What the child has measured: one entry for each of the plan's, or for each pair of them."""
-    command = [sys.executable, "-m", "benchmarks.intake_load"]
+def _somewhere(site: Site) -> Work:
+    place = site.place(RULES, pipeline("score", "batch", "files"), direct=True)
+    return {"settings": place.settings(), "lake": place.lake.name}
+
+
+def _together(told: Iterator[dict[str, float]], count: int) -> dict[str, float]:
+    return {name: rate for one in itertools.islice(told, count) for name, rate in one.items()}
+
+
+def _loaded(site: Site, plan: list[Work]) -> list[dict[str, float]]:
+    """What the child has measured, in the plan's order."""
     done = subprocess.run(
-        command,
-        input=json.dumps({"lake": place.lake.name, "plan": plan}),
-        env=place.environment(),
+        [sys.executable, "-m", "benchmarks.intake_load"],
+        input=json.dumps(plan),
+        env={**site.cloud.child_environment(), "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -91,7 +101,7 @@ def _loaded(place: Place, plan: list[dict[str, Any]]) -> list[dict[str, float]]:
     if done.returncode != 0:
         raise RuntimeError(f"the load ended with {done.returncode}: {done.stderr[-2000:]}")
     told: list[dict[str, float]] = json.loads(done.stdout)
-    return told if len(plan) == 1 else [one | other for one, other in zip(told[::2], told[1::2], strict=True)]
+    return told
 
 
 def _ratio(pairs: list[tuple[float, float]]) -> float:

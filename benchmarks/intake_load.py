@@ -1,6 +1,7 @@
-"""`python -m benchmarks.intake_load`: the one process of benchmarks/intake.py. Its environment is the app's.
+"""`python -m benchmarks.intake_load`: the one process of benchmarks/intake.py.
 
-It is told on standard input what to do, and tells on standard output how many calls a second were done.
+Its environment leads to the cloud. It is told on standard input what to do, and tells on standard output how many
+calls a second were done.
 """
 
 from __future__ import annotations
@@ -13,19 +14,18 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 from azure.identity import DefaultAzureCredential
 
-from benchmarks.site import file_event
+from benchmarks.site import ROOT, file_event
 from functions import intake
-from shared import events, wiring
+from shared import events, telemetry, wiring
 from shared.cloud import rows, storage
 from shared.lanes import PendingEvent, lane_id
-from shared.settings import from_environment, process_environment
 
 Work = Callable[[int], object]
 
@@ -51,30 +51,39 @@ def per_second(work: Work, warm: range, first: int, count: int) -> float:
 
 
 class Load:
-    """Both kinds of work, on texts and rows that were made before."""
+    """Both kinds of work in one ledger, on texts and rows that were made before."""
 
-    def __init__(self, lake: str) -> None:
+    def __init__(self, settings: Mapping[str, str], lake: str) -> None:
         self._lake = lake
-        settings = from_environment(process_environment())
-        self._credential = DefaultAzureCredential()
-        self._accounts = frozenset(settings.lake_accounts)
         self._warmed = 0
-        # Made as the app makes its own.
-        self._table = storage.tables(settings.storage, self._credential).get_table_client("lanes")
+        found, rules = wiring.configuration(ROOT, settings)
+        self.app = wiring.build(found, rules, wiring.SystemClock())
+        wiring.use(self.app)
+        self._credential = DefaultAzureCredential()
+        self._tables = storage.tables(found.storage, self._credential)  # as the app makes its own
+        self._accounts = frozenset(found.lake_accounts)
+
+    def close(self) -> None:
+        wiring.use(None)
+        self.app.close()
+        self._tables.close()
+        self._credential.close()
 
     def rate(self, asked: Mapping[str, Any]) -> dict[str, float]:
         kind, threads, lanes = asked["kind"], asked["threads"], asked["lanes"]
         self._warmed -= threads
         warm, first, count = range(self._warmed, self._warmed + threads), asked["first"], asked["events"]
-        numbers = [*warm, *range(first, first + count)]
-        texts = {number: self._text(number, lanes) for number in numbers}
+        texts = {number: self._text(number, lanes) for number in (*warm, *range(first, first + count))}
         if kind == "bare":
-            made = {number: self._row(text, number, lanes) for number, text in texts.items()}
-            work: Work = lambda number: self._table.create_entity(made[number])  # noqa: E731
+            rate = per_second(self._inserting(texts, lanes), warm, first, count)
         else:
-            work = lambda number: intake.receive_event(texts[number])  # noqa: E731
-        name = f"{kind}_{threads}" if kind == "bare" or lanes == 1 else f"{kind}_lanes"
-        return {name: round(per_second(work, warm, first, count), 1)}
+            rate = per_second(lambda number: intake.receive_event(texts[number]), warm, first, count)
+        return {f"{kind}_lanes" if kind == "intake" and lanes > 1 else f"{kind}_{threads}": round(rate, 1)}
+
+    def _inserting(self, texts: Mapping[int, str], lanes: int) -> Work:
+        table = self._tables.get_table_client("lanes")
+        made = {number: self._row(text, number, lanes) for number, text in texts.items()}
+        return lambda number: table.create_entity(made[number])
 
     def _text(self, number: int, lanes: int) -> str:
         """Numbers below 0 are of another batch, which is there only so that connections are made."""
@@ -87,19 +96,29 @@ class Load:
         if isinstance(event, events.Refused):
             raise TypeError(event.detail)
         lane, now = lane_id("bare", str(number if lanes > 1 else 0)), datetime.now(UTC)
-        revision = wiring.app().rules.revision
+        revision = self.app.rules.revision
         key = events.event_key(event)
         pending = PendingEvent(id=key, rule="bare", key="b", event=event, accepted=now, revision=revision)
         return rows.pending_row(lane, pending)
 
 
+def _in_one_ledger(works: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    load = Load(works[0]["settings"], works[0]["lake"])
+    try:
+        return [load.rate(work) for work in works]
+    finally:
+        load.close()
+
+
 def main() -> int:
     # As in Azure, where each line is rendered and handed on.
     logging.basicConfig(level=logging.INFO, stream=io.TextIOWrapper(io.FileIO("/dev/null", "w")))
-    asked = json.load(sys.stdin)
-    wiring.app()
-    load = Load(asked["lake"])
-    json.dump([load.rate(each) for each in asked["plan"]], sys.stdout)
+    telemetry.quiet_azure_clients()
+    told: list[dict[str, float]] = []
+    plan = json.load(sys.stdin)
+    for _, works in itertools.groupby(plan, key=lambda work: json.dumps(work["settings"])):
+        told += _in_one_ledger(list(works))
+    json.dump(told, sys.stdout)
     return 0
 
 

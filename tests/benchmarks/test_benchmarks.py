@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,28 +11,30 @@ from typing import Any
 import pytest
 
 from benchmarks import driver, idle, intake, table
-from benchmarks.__main__ import merged
+from benchmarks.__main__ import main, merged
 from benchmarks.scale import QUICK
 from benchmarks.site import Site
 
-ROOT = Path(__file__).resolve().parents[2]
 FEW = replace(QUICK, rounds=1, events=40, lanes=10)
 
 
 @pytest.mark.cloud
-def test_a_figure_gets_into_the_file_and_the_others_stay(cloud: Any, tmp_path: Path) -> None:
+def test_a_figure_gets_into_the_file_and_the_others_stay(
+    cloud: Any, credential: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sites(*, access_log: bool) -> AbstractContextManager[Site]:
+        return nullcontext(Site(tmp_path, cloud, credential))
+
     file = tmp_path / "bench.json"
     file.write_text(json.dumps({"naive": {"runs": 5}}))
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "imports", "--out", str(file)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AZURE")}
-    shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    assert main(["--quick", "--only", "imports", "--out", str(file)], sites) == 0
     found = json.loads(file.read_text())
     assert set(table.KEYS) <= set(found)
     assert found["import_s"] > 0
     assert found["naive"] == {"runs": 5}
     assert found["growth"] is None
     assert set(found["machine"]) == {"cpus", "python", "azurite", "date", "load", "quick", "took_s"}
-    assert "cold import of the app" in shown
+    assert "cold import of the app" in capsys.readouterr().out
 
 
 @pytest.mark.cloud
