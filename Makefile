@@ -5,7 +5,8 @@ DATA ?=
 HOST ?= local
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo run test test-soak bench check package adf-evaluator clean setup setup-bench setup-dev setup-check
+.PHONY: help demo run test test-mutants test-soak bench check package adf-evaluator clean
+.PHONY: setup setup-bench setup-dev setup-check
 .DEFAULT_GOAL := help
 
 help:  ## these targets
@@ -23,6 +24,9 @@ test: setup setup-check  ## every test: unit, contracts, scenarios, crashes, end
 
 test-soak: setup  ## 10,000 files while processes are killed and storage fails: minutes; the result is .relearn/soak.json
 	@$(VENV)/python -m tests.soak
+
+test-mutants: setup  ## plants faults of one line in copies of the code: the tests must notice each (some minutes)
+	@$(VENV)/python -m tests.mutants
 
 bench: setup setup-bench  ## speed, storage calls, memory, beside their budgets: a quarter of an hour on a quiet machine
 	@$(VENV)/python -m benchmarks
