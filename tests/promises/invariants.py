@@ -110,9 +110,8 @@ ALWAYS: Final[Sequence[Promise]] = (
 
 def nothing_sticks(world: World, _memory: Memory) -> None:
     """Promise 5: nobody waits, nothing is held, nothing is due, nothing goes on outside."""
-    for lane in world.lanes:
+    for lane in _relied_on(world):
         read = world.ledger.lanes.read(lane)
-        # One whose delivery failed half way comes again, but perhaps to where other rules would have it.
         accepted = [event for event in read.pending if (lane, event.id) in world.accepted or len(world.texts) == 1]
         assert not accepted, f"lane {lane}: {accepted} wait for ever, head {read.head}"
         assert not read.outbox, f"lane {lane} has something to tell"
@@ -126,10 +125,19 @@ def nothing_sticks(world: World, _memory: Memory) -> None:
         read = world.ledger.permits.read(resource)
         # What a dead process left behind is found by whoever wants it next: nobody does. But none is of one that lives.
         left = [permit.reaction_id for permit in read.permits] + [waiter.name for waiter in read.waiters]
-        final = {reaction.id for reaction in world.reactions()}
-        assert set(left) <= final, f"{resource} is held by what is not there: {left}"
+        known = {reaction.id for reaction in world.reactions()}
+        assert set(left) <= known, f"{resource} is held by what is not there: {left}"
     held = world.ledger.permits.read("factory:adf").permits
     assert not held, f"permits of the factory are never given back: {held}"
+
+
+def _relied_on(world: World) -> set[str]:
+    """The lanes that somebody was promised something about.
+
+    A delivery that failed half way comes again, and goes on there; but by other rules it may come to another lane, and
+    what it had begun in the first is then looked at by nobody (tests/promises/test_known.py).
+    """
+    return set(world.lanes) if len(world.texts) == 1 else {lane for lane, _ in world.accepted}
 
 
 def _resources(world: World) -> list[str]:

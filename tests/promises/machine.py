@@ -213,7 +213,7 @@ class Promises(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         try:
-            self._calm_down()
+            calm_down(self.world)
             for promise in invariants.THE_END:
                 promise(self.world, self.memory)
         except AssertionError:
@@ -236,41 +236,42 @@ class Promises(RuleBasedStateMachine):
             }
         )
 
-    def _calm_down(self) -> None:
-        """All is well from now on, and only what the product does by itself happens: sweeps, and looks at messages."""
-        world = self.world
-        world.calls.all_is_well()
-        world.show_after(timedelta(0))
-        for index in range(PROCESSES):
-            world.replace_worker(index)
-        while world.unanswered:
-            world.deliver(0, world.unanswered.pop())
-        for what in (None, "a", "b", "c"):
-            world.resume(0, what)
-        for _ in range(ROUNDS_AT_MOST):
-            assert world.sweep(0)
-            self._until_next_sweep()
-            late = [due for due in world.due() if due.at <= world.clock.now() - SWEEP]
-            assert not late, f"a whole sweep has gone by, and nobody looked: {late}"
-            if not world.due() and not world.queue.messages:
-                return
-        raise AssertionError(f"it never calms down: {world.due()} {[str(r) for r in world.reactions() if not r.final]}")
 
-    def _until_next_sweep(self) -> None:
-        world = self.world
-        ends = world.clock.now() + SWEEP
-        for number in range(ROUNDS_AT_MOST):
-            world.end_runs(RunStatus.SUCCEEDED)
-            messages = sorted(world.queue.messages, key=lambda message: message.visible)
-            if not messages or messages[0].visible > ends:
-                world.clock.advance_to(self._next_sweep_of_interest(ends))
-                return
-            world.clock.advance_to(messages[0].visible)
-            world.look(number % PROCESSES, messages[0])
-        raise AssertionError(f"looks without an end: {Counter(message.key for message in world.queue.messages)}")
+def calm_down(world: World) -> None:
+    """All is well from now on, and only what the product does by itself happens: sweeps, and looks at messages."""
+    world.calls.all_is_well()
+    world.show_after(timedelta(0))
+    for index in range(len(world.workers)):
+        world.replace_worker(index)
+    while world.unanswered:
+        world.deliver(0, world.unanswered.pop())
+    for what in (None, "a", "b", "c"):
+        world.resume(0, what)
+    for _ in range(ROUNDS_AT_MOST):
+        assert world.sweep(0)
+        _until_next_sweep(world)
+        late = [due for due in world.due() if due.at <= world.clock.now() - SWEEP]
+        assert not late, f"a whole sweep has gone by, and nobody looked: {late}"
+        if not world.due() and not world.queue.messages:
+            return
+    raise AssertionError(f"it never calms down: {world.due()} {[str(r) for r in world.reactions() if not r.final]}")
 
-    def _next_sweep_of_interest(self, ends: datetime) -> datetime:
-        """Sweeps that would find nothing due are left out."""
-        due, messages = self.world.due(), self.world.queue.messages
-        first = min([row.at for row in due] + [message.visible for message in messages], default=ends)
-        return max(ends, ends + (first - ends) // SWEEP * SWEEP)
+
+def _until_next_sweep(world: World) -> None:
+    ends = world.clock.now() + SWEEP
+    for number in range(ROUNDS_AT_MOST):
+        world.end_runs(RunStatus.SUCCEEDED)
+        messages = sorted(world.queue.messages, key=lambda message: message.visible)
+        if not messages or messages[0].visible > ends:
+            world.clock.advance_to(_next_sweep_of_interest(world, ends))
+            return
+        world.clock.advance_to(messages[0].visible)
+        world.look(number % len(world.workers), messages[0])
+    raise AssertionError(f"looks without an end: {Counter(message.key for message in world.queue.messages)}")
+
+
+def _next_sweep_of_interest(world: World, ends: datetime) -> datetime:
+    """Sweeps that would find nothing due are left out."""
+    due, messages = world.due(), world.queue.messages
+    first = min([row.at for row in due] + [message.visible for message in messages], default=ends)
+    return max(ends, ends + (first - ends) // SWEEP * SWEEP)
