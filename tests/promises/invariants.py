@@ -25,6 +25,8 @@ _SKEW: Final = timedelta(seconds=5)
 """Clocks of two processes may be so far apart."""
 _GRANT: Final = timedelta(minutes=1)
 """So long after it was granted may a start be intended."""
+_INSERT: Final = timedelta(minutes=3)
+"""So much later than it was accepted may an event be in its lane."""
 _FACTORY_LIMITS: Final = {"concurrency: 2}": 2, "concurrency: 3,": 3}
 
 
@@ -189,12 +191,34 @@ def twice_is_once(world: World, _memory: Memory) -> None:
 
 
 def who_gave_way_has_one_successor(world: World, _memory: Memory) -> None:
-    """Promise 1 where reactions take each other's place: none of them, and none of their events, is left out."""
-    for lane in world.lanes:
+    """Promise 1 where reactions take each other's place: none of them, and none of their events, is left out.
+
+    A rule that has been removed starts nothing: then the last one that gave way has none.
+    """
+    there = {rule.name for rule in world.text.rules}
+    for lane, rule in world.lanes.items():
         of_lane = [reaction for reaction in world.reactions() if reaction.lane == lane]
         followed = sorted(reaction.replaces for reaction in of_lane if reaction.replaces is not None)
         gave_way = sorted(reaction.seq for reaction in of_lane if reaction.state is State.SUPERSEDED)
+        gave_way = gave_way if rule in there else gave_way[: max(len(followed), len(gave_way) - 1)]
         assert followed == gave_way, f"lane {lane}: {gave_way} gave way, and {followed} have a successor"
+
+
+def queues_keep_their_order(world: World, _memory: Memory) -> None:
+    """Promise 1 where batches may not be merged: they are neither that, nor overtaken by later ones.
+
+    Told by when events were accepted, in so far as that is certain: clocks differ, and inserts take their time.
+    """
+    queues = {rule.name: rule for rule in world.text.rules if "queue" in rule.policy and "all-of" not in rule.batches}
+    latest: dict[str, datetime] = {}
+    for reaction in world.reactions() if len(world.texts) == 1 else ():
+        if reaction.rule not in queues:
+            continue
+        own = [taken.pending.accepted for taken in world.ledger.lanes.events_of(reaction.id)]
+        before = latest.get(reaction.lane, min(own))
+        assert before <= min(own) + _INSERT, f"{reaction.id} was overtaken: {before}, {own}"
+        latest[reaction.lane] = max(before, *own)
+        assert queues[reaction.rule].batches or len(own) == 1, f"{reaction.id} has batches that were to stay apart"
 
 
 def rates_hold(world: World, _memory: Memory) -> None:
@@ -256,6 +280,7 @@ THE_END: Final[Sequence[Promise]] = (
     every_event_has_one_place,
     twice_is_once,
     who_gave_way_has_one_successor,
+    queues_keep_their_order,
     final_states_never_change,
     started_once_per_attempt,
     limits_hold,
