@@ -1,4 +1,4 @@
-"""`python -m tests`: every test, in two processes. What needs no local cloud runs beside the rest, on another core.
+"""`python -m tests`: every test, in two processes, each with a local cloud of its own, on two cores.
 
 Both are given the same arguments. The exit code is that of the first of them that failed.
 """
@@ -12,7 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BESIDE = ("tests/language", "tests/ml", "tests/promises/test_on_fakes.py", "tests/unit")
+BESIDE = (
+    "tests/benchmarks",
+    "tests/crashes",
+    "tests/faults",
+    "tests/language",
+    "tests/ml",
+    "tests/processes",
+    "tests/promises",
+    "tests/soak",
+    "tests/unit",
+)
+"""What takes as long as all the rest."""
 
 
 def main(arguments: Sequence[str]) -> int:
