@@ -30,6 +30,8 @@ LATER: Final = timedelta(seconds=30)
 """When a look that could not be finished, or a factory that could not be asked, is looked at again."""
 INLINE_AT_ONCE: Final = 4
 INLINE_SECONDS: Final = 5.0
+_TIDY: Final = 1000
+"""When so many wake-ups are remembered, those that have come are forgotten."""
 _TOGETHER: Final = 1000
 """So many deliveries at most have one wake-up sent for them."""
 
@@ -62,6 +64,7 @@ class Scheduler:
         self._wake_ups = wake_ups
         self._clock = clock
         self._sent: dict[str, datetime] = {}  # key -> when the last wake-up this process sent becomes visible
+        self._tidied_at = _TIDY
         self._lock = threading.Lock()
         self._written: Kept[Due] = Kept()
         self._wakings: GroupCommit[datetime] = GroupCommit(
@@ -123,7 +126,10 @@ class Scheduler:
             return
         self._wake_ups.send(key, (visible - now).total_seconds())
         with self._lock:
-            self._sent = {k: t for k, t in self._sent.items() if t > now} | {key: visible}
+            if len(self._sent) >= self._tidied_at:
+                self._sent = {k: t for k, t in self._sent.items() if t > now}
+                self._tidied_at = max(_TIDY, 2 * len(self._sent))  # not again and again while all are to come
+            self._sent[key] = visible
 
     def reschedule(self, due: Due | None, key: str, at: datetime | None) -> Due | None:
         """The end of a look: due again at `at`, or not at all, unless somebody asked for another look meanwhile.
