@@ -195,6 +195,23 @@ def test_an_event_that_storage_refuses_fails_alone(azurite: Bench) -> None:
     assert azurite.pending() == {event(1).id, event(3).id}
 
 
+@pytest.mark.cloud
+def test_no_thread_makes_a_connection_of_its_own_for_each_call(
+    azurite: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads = 40
+    gate = threading.Barrier(threads)
+
+    def add(n: int) -> None:
+        gate.wait(30)
+        azurite.lanes.add_event(lane_id("score", f"b{n}"), event(n))
+
+    with caplog.at_level("WARNING", logger="urllib3"), ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(add, n) for n in range(threads)]:
+            done.result(60)
+    assert "pool is full" not in caplog.text
+
+
 def faulted(azurite: Bench, action: Action, path: str, times: int | None = None) -> Callable[[], None]:
     faults = azurite.cloud.storage.faults
     faults.add(method="POST", path=f"/table/{azurite.account}/{path}", action=action, times=times)
