@@ -170,7 +170,7 @@ class LocalSystem:
             "DIABETES_ENDPOINT": ENDPOINT,
             "DIABETES_OVERNIGHT": self.overnight.text,
             "RELEARN_EVENTS_TOPIC_ENDPOINT": f"{self.cloud.arm_url}/topics/{TOPIC}/api/events",
-            "PYTHON_THREADPOOL_THREAD_COUNT": "16",
+            "PYTHON_THREADPOOL_THREAD_COUNT": "64",
             # Events come by the webhook: nothing polls the other way.
             "AzureWebJobs.receive_queued_event.Disabled": "true",
             # As Core Tools does: nobody who watches wants to wait half a minute for a poll.
