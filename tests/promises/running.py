@@ -15,6 +15,8 @@ from tests.promises.machine import Promises
 
 EXAMPLES: Final = int(os.environ.get("PROMISES_EXAMPLES", "0"))
 """So many examples, others each time, instead of the usual ones."""
+SHRINK: Final = os.environ.get("PROMISES_SHRINK") != "0"
+"""Whether a story in which a promise is broken is made as short as it can be, which takes minutes."""
 
 
 def run(machine: type[Promises], examples: int, steps: int) -> Counter[str]:
@@ -27,7 +29,7 @@ def run(machine: type[Promises], examples: int, steps: int) -> Counter[str]:
         derandomize=not EXAMPLES,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.target, Phase.shrink],
+        phases=[Phase.generate, Phase.target, *([Phase.shrink] if SHRINK else [])],
     )
     # What the product logs here is not looked at, and to keep it would take longer than all the rest.
     logging.disable(logging.CRITICAL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,6 +11,7 @@ import pytest
 
 from shared.errors import InDoubt, RelearnError, TargetBusy, TargetRefused, TargetUnavailable
 from shared.jobs.saving import job_name
+from shared.models import REACTION_TAG
 from shared.ports import Component, NewJob, RunStatus
 from shared.reactions import Reaction
 from tests.fakes import T0, breached, landed
@@ -305,9 +306,10 @@ def test_a_start_without_a_clear_answer_keeps_the_others_from_starting() -> None
     assert world.permits.read("workspace").failures == 0, "it is well again"
 
 
-def test_a_job_of_our_name_that_is_not_ours_is_left_alone() -> None:
+@pytest.mark.parametrize("tags", [{}, {REACTION_TAG: "another-1"}], ids=["nobody's", "another's"])
+def test_a_job_of_our_name_that_is_not_ours_is_left_alone(tags: Mapping[str, str]) -> None:
     world = training(RETRIED)
-    world.workspace.hooks["get job"] = squat(world)
+    world.workspace.hooks["get job"] = squat(world, tags)
     world.deliver(landed("in/b1/a.csv"))
     first = next(iter(world.workspace.jobs))
     assert "that Relearn did not start: it is left alone" in only(world).reason
@@ -317,13 +319,13 @@ def test_a_job_of_our_name_that_is_not_ours_is_left_alone() -> None:
     assert first not in world.workspace.cancelled
 
 
-def squat(world: World) -> Callable[[], None]:
+def squat(world: World, tags: Mapping[str, str]) -> Callable[[], None]:
     """Somebody takes the name before we do."""
 
     def hook() -> None:
         if not world.workspace.jobs:
             wanted = NewJob(
-                name=job_name(only(world)), component=TRAIN, inputs={}, compute=None, experiment="theirs", tags={}
+                name=job_name(only(world)), component=TRAIN, inputs={}, compute=None, experiment="theirs", tags=tags
             )
             world.workspace.start_job(wanted)
 

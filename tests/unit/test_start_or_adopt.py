@@ -103,6 +103,20 @@ def test_death_between_call_and_saved_run_id_adopts_the_run(hidden_seconds: int)
     assert any("adopted" in e.reason for e in world.lanes.history(world.reactions()[0].id))
 
 
+@pytest.mark.parametrize("stamp", [("ours", "2"), ("another's", "1"), ("", "")])
+def test_a_run_of_the_same_pipeline_with_another_stamp_is_not_adopted(stamp: tuple[str, str]) -> None:
+    world = World()
+    dead_then_restarted(world, "create run")
+    [reaction] = world.reactions()
+    world.factory.force("score", {"reaction_id": stamp[0].replace("ours", reaction.id), "attempt": stamp[1]})
+    while world.states() == ["starting"]:
+        assert world.look_when_due(timedelta(minutes=10))
+    assert [(started.run.id, started.run.stamp) for started in world.factory.started][1:] == [
+        ("run-2", (reaction.id, "1"))
+    ]
+    assert [reaction.run_id for reaction in world.reactions()] == ["run-2"]
+
+
 def test_a_run_hidden_for_too_long_leads_to_a_second_one_which_is_cancelled() -> None:
     world = World()
     dead_then_restarted(world, "create run answered")
