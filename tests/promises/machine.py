@@ -220,8 +220,8 @@ class Promises(RuleBasedStateMachine):
             note("\n".join(self.world.story[-STORY:]))
             raise
         finally:
-            self.world.ledger.close()
             self._count()
+            self.world.ledger.close()
 
     def _count(self) -> None:
         world = self.world

@@ -19,7 +19,7 @@ SHRINK: Final = os.environ.get("PROMISES_SHRINK") != "0"
 """Whether a story in which a promise is broken is made as short as it can be, which takes minutes."""
 
 
-def run(machine: type[Promises], examples: int, steps: int) -> Counter[str]:
+def run(machine: type[Promises], examples: int, steps: int, *, shrink: bool = SHRINK) -> Counter[str]:
     """Tries the promises, and gives what was done in all. So many steps at most in one example."""
     machine.totals = Counter()
     usual = settings(
@@ -29,7 +29,7 @@ def run(machine: type[Promises], examples: int, steps: int) -> Counter[str]:
         derandomize=not EXAMPLES,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.target, *([Phase.shrink] if SHRINK else [])],
+        phases=[Phase.generate, Phase.target, *([Phase.shrink] if shrink else [])],
     )
     # What the product logs here is not looked at, and to keep it would take longer than all the rest.
     logging.disable(logging.CRITICAL)
