@@ -15,7 +15,7 @@ from benchmarks.driver import Driver, wait_for_start
 from benchmarks.scale import Scale
 from benchmarks.site import Place, Site, pipeline, until
 
-BATCH: Final = 25  # events in one request, which the host takes apart
+BATCH: Final = 10  # events in one request, which the host takes apart
 WINDOW_SECONDS: Final = 10
 RULES: Final = f"""\
 version: 1

@@ -43,14 +43,18 @@ class Driver:
         Raises:
             Undelivered: no attempt was acknowledged.
         """
-        began, status = datetime.now(UTC), 0
+        began, seen = datetime.now(UTC), ""
         for wait in (0.0, *RETRY_SECONDS):
             threading.Event().wait(wait)
-            answer = self._client.post(self._url, json=list(events), headers={"aeg-event-type": "Notification"})
-            if answer.is_success:
-                return began
-            status = answer.status_code
-        raise Undelivered(f"{events[0]['id']}: {status}")
+            try:
+                answer = self._client.post(self._url, json=list(events), headers={"aeg-event-type": "Notification"})
+            except httpx.TransportError as error:  # no answer is no acknowledgement
+                seen = repr(error)
+            else:
+                if answer.is_success:
+                    return began
+                seen = str(answer.status_code)
+        raise Undelivered(f"{events[0]['id']}: {seen}")
 
     def burst(self, events: Iterable[Mapping[str, Any]], batch: int) -> int:
         """Delivers all, several requests at once; how many requests were never acknowledged."""
