@@ -12,10 +12,12 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import socket
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -38,6 +40,7 @@ LONGEST_LINE = 65_536
 
 
 def main(address: str) -> None:
+    signal.signal(signal.SIGCHLD, _bury)
     gc.freeze()  # a child's collector does not write to what it shares with us
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
@@ -51,8 +54,16 @@ def main(address: str) -> None:
                     os._exit(_keep(connection))
 
 
+def _bury(*_: object) -> None:
+    """Keepers that have ended leave no zombie."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _keep(connection: socket.socket) -> int:
     """Forks the processes of one connection, one at a time, until it is closed."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     lines = connection.makefile("rb", buffering=0)  # what a child is to read must not be read here
     while line := lines.readline(LONGEST_LINE):
         child = os.fork()
