@@ -74,6 +74,7 @@ POSTED: Final = {"429+ 500 503 504": 3}
 """The same for POST (inserts and transactions): whatever arrived may have had its effect."""
 BLOB: Final = {"500 502 503 504 reset lost": 3, "hang": 2}
 """The blobs' client, for PUT."""
+HEAD: Final = {"500 502 503 504 reset lost": 3, "hang": 2}
 QUEUE: Final = {"500 502 503 504 reset truncated lost": 3, "hang": 2}
 
 # --- what becomes of it -----------------------------------------------------------------------------------------------
@@ -93,6 +94,14 @@ ADVISED: Final = (7, 8.4)
 FOLLOWED_LATER: Final = (30, 30)
 IN_DOUBT: Final = (120, 120)
 """Four questions for a run with the stamp, at 0, 15, 45 and 120 s; then the start is sent again."""
+TIMED_OUT: Final = Cell(states=("timed-out",))
+SWEPT: Final = Cell(states=(), delivered=0, sent=0)
+SWEPT_AGAIN: Final = replace(SWEPT, failed_looks=1)
+"""No event, no reaction; the effect is that the poisoned message is gone."""
+ADOPTED_END: Final = replace(TIMED_OUT, waits=NEVER)
+"""It is seen to have ended, and asked for nothing more."""
+LOST: Final = "truncated lost"
+A_NO_OF_AML: Final = "400 401 403 404 412"
 A_NO: Final = "400 401 403 404 409 412"
 
 _PIPELINE: Final[Mapping[str, Row]] = {
@@ -103,13 +112,6 @@ _PIPELINE: Final[Mapping[str, Row]] = {
         why="it is acknowledged only when it is in the ledger; that it is there is no error (409 is played so)",
         then=COMES_AGAIN,
         but={"409": UNNOTICED},
-    ),
-    "table PUT due lane:": Row(
-        story="pipeline",
-        asks=WRITTEN,
-        why="nor before a look at it is due",
-        then=COMES_AGAIN,
-        but={"truncated": UNNOTICED},
     ),
     # --- the look that is made at once
     "table GET lanes many": Row(story="pipeline", asks=READ, why="the look is made again", then=UNNOTICED),
@@ -156,9 +158,6 @@ _PIPELINE: Final[Mapping[str, Row]] = {
         then=Cell(waits=THIRTY),
         but={A_NO: REFUSED, "429+": Cell(waits=ADVISED)},
     ),
-    "table GET due factory:": Row(
-        story="pipeline", asks=READ, why="nothing is started that nobody would follow", then=UNNOTICED
-    ),
     "table POST due factory:": Row(
         story="pipeline", asks=POSTED, why="nothing is started that nobody would follow", then=UNNOTICED
     ),
@@ -177,7 +176,7 @@ _PIPELINE: Final[Mapping[str, Row]] = {
             A_NO: replace(REFUSED, sent=1),
             "429": Cell(sent=2, waits=THIRTY),
             "429+": Cell(sent=2, waits=ADVISED),
-            "truncated lost": Cell(waits=NEVER),  # adopted
+            LOST: Cell(waits=NEVER),  # adopted
         },
     ),
     "table POST $batch lanes running": Row(
@@ -190,7 +189,6 @@ _PIPELINE: Final[Mapping[str, Row]] = {
         why="whatever it says, the factory is asked again",
         then=Cell(waits=FOLLOWED_LATER),
     ),
-    "table GET lanes r!": Row(story="pipeline", asks=READ, why="the lane is handed on again", then=UNNOTICED),
     "adf POST pipelineruns/{}/queryactivityruns": Row(
         story="pipeline", asks=ONCE, why="jobs are good to know, and waited for by nothing", then=Cell(waits=NEVER)
     ),
@@ -204,14 +202,146 @@ _PIPELINE: Final[Mapping[str, Row]] = {
         then=UNNOTICED,
         but={"lost": Cell(left=("permit resource:pool",))},
     ),
-    "table DELETE due lane:": Row(story="pipeline", asks=WRITTEN, why="one look more", then=UNNOTICED),
     "table DELETE due factory:": Row(
         story="pipeline",
         asks=WRITTEN,
-        why="one look more; 404, 409 and 412 say that somebody else has moved it",
+        why="one look more; 404 and 412 say that somebody else has moved it",
         then=LOOKS_AGAIN,
-        but={"404 409 412 truncated": UNNOTICED},
+        but={"404 412 truncated": UNNOTICED},
     ),
 }
 
-ROWS: Final[Mapping[str, Row]] = {**_PIPELINE}
+_TOO_LONG: Final[Mapping[str, Row]] = {
+    "table GET lanes r!": Row(
+        story="too long", asks=READ, why="the look is made again; 404 reads the lane again", then=TIMED_OUT
+    ),
+    "table POST $batch permits factory head": Row(
+        story="too long",
+        asks=POSTED,
+        why="how far the factory was followed is only kept; 404, 409 and 412 say that somebody else has kept it",
+        then=replace(TIMED_OUT, failed_looks=1),
+        but={"404 409 412": TIMED_OUT},
+    ),
+    "table PUT due factory:": Row(
+        story="too long",
+        asks=WRITTEN,
+        why="the look raises, so it comes again; 404, 409 and 412 say that somebody else has moved it",
+        then=replace(TIMED_OUT, failed_looks=1),
+        but={"404 409 412": TIMED_OUT},
+    ),
+    "table PUT due lane:": Row(story="too long", asks=WRITTEN, why="the lane is handed on again", then=TIMED_OUT),
+    "table DELETE due lane:": Row(
+        story="too long",
+        asks=WRITTEN,
+        why="one look more",
+        then=TIMED_OUT,
+    ),
+    "adf POST pipelineruns/{}/cancel": Row(
+        story="too long",
+        asks=ONCE,
+        why="a no leaves the run to itself; else it is cancelled again, and then seen to be cancelled",
+        then=replace(TIMED_OUT, waits=THIRTY),
+        but={A_NO: replace(TIMED_OUT, waits=NEVER), "429+": replace(TIMED_OUT, waits=ADVISED), LOST: ADOPTED_END},
+    ),
+    "table POST $batch lanes timed-out": Row(
+        story="too long", asks=POSTED, why="its end is seen again, and saved then", then=TIMED_OUT
+    ),
+    "table DELETE lanes i!": Row(
+        story="too long", asks=WRITTEN, why="what cannot be told is told later", then=TIMED_OUT
+    ),
+}
+
+_DOORS: Final[Mapping[str, Row]] = {
+    "blob HEAD lake/{}": Row(
+        story="renamed",
+        asks=HEAD,
+        why="without its ETag it has no identity: not acknowledged; 404 says that the file is gone",
+        then=COMES_AGAIN,
+        but={"404": Cell(states=(), refused=("file-gone",), sent=0, effects=0), "truncated": UNNOTICED},
+    ),
+    "table POST $batch recent c! e!": Row(
+        story="unwanted",
+        asks=POSTED,
+        why="it is acknowledged only when it is counted, and rather counted twice than never",
+        then=Cell(states=(), refused=("unmatched",), delivered=2, sent=0, effects=0),
+    ),
+}
+
+_JOBS: Final[Mapping[str, Row]] = {
+    "aml GET components/{}/versions/{}": Row(
+        story="job",
+        asks=ONCE,
+        why="a clear no ends it (409 is none: something is being changed); else it is asked again",
+        then=Cell(waits=THIRTY),
+        but={A_NO_OF_AML: REFUSED, "429+": Cell(waits=ADVISED)},
+    ),
+    "aml GET jobs/{}": Row(
+        story="job",
+        asks=ONCE,
+        why="a clear no ends it; 404 says that the name is free, and so it is started",
+        then=Cell(waits=THIRTY),
+        but={"404": Cell(), "400 401 403 412": REFUSED, "429+": Cell(waits=ADVISED)},
+    ),
+    "aml PUT jobs/{}": Row(
+        story="job",
+        asks=ONCE,
+        why="a no starts nothing; 409 may be our own start; in doubt the name is asked for before it is sent again",
+        then=Cell(sent=2, waits=THIRTY),
+        but={
+            A_NO_OF_AML: replace(REFUSED, sent=1),
+            "409": Cell(sent=2, waits=(2, 2.4)),
+            "429+": Cell(sent=2, waits=ADVISED),
+            LOST: Cell(waits=NEVER),  # adopted
+        },
+    ),
+    "table POST due lane:": Row(
+        story="job", asks=POSTED, why="the delivery's look was to be its last step: the wake-up stands", then=UNNOTICED
+    ),
+    "table GET due lane:": Row(
+        story="job",
+        asks=READ,
+        why="the look raises, so it comes again; 404 says that there is no row, and the lane is looked at",
+        then=LOOKS_AGAIN,
+        but={"404": UNNOTICED},
+    ),
+    "aml POST jobs/{}/cancel": Row(
+        story="job too long",
+        asks=ONCE,
+        why="a no leaves the job to itself; else it is cancelled again, and then seen to be cancelled",
+        then=replace(TIMED_OUT, waits=THIRTY),
+        but={
+            A_NO_OF_AML: replace(TIMED_OUT, waits=NEVER),
+            "429+": replace(TIMED_OUT, waits=ADVISED),
+            LOST: ADOPTED_END,
+        },
+    ),
+}
+
+_SWEEP: Final[Mapping[str, Row]] = {
+    "table GET due upkeep:": Row(
+        story="poisoned", asks=READ, why="the sweep comes again; 404 makes it due", then=SWEPT_AGAIN, but={"404": SWEPT}
+    ),
+    "table PUT due upkeep:": Row(
+        story="poisoned", asks=WRITTEN, why="the sweep comes again", then=SWEPT_AGAIN, but={"truncated": SWEPT}
+    ),
+    "table GET due many": Row(story="poisoned", asks=READ, why="the sweep comes again", then=SWEPT_AGAIN),
+    "queue GET wake-ups-poison/messages": Row(
+        story="poisoned",
+        asks=QUEUE,
+        why="the sweep comes again; a message that was read and not seen is there again after a minute",
+        then=SWEPT_AGAIN,
+        but={LOST: replace(SWEPT_AGAIN, effects=0)},
+    ),
+    "queue DELETE wake-ups-poison/messages/{}": Row(
+        story="poisoned",
+        asks=BLOB,
+        why="its key has been made due; the message comes again, and that changes nothing",
+        then=replace(SWEPT_AGAIN, effects=0),
+        but={"404 lost": SWEPT_AGAIN, "truncated": SWEPT},
+    ),
+    "queue GET events-poison/messages": Row(
+        story="poisoned", asks=QUEUE, why="the sweep comes again", then=SWEPT_AGAIN
+    ),
+}
+
+ROWS: Final[Mapping[str, Row]] = {**_PIPELINE, **_TOO_LONG, **_DOORS, **_JOBS, **_SWEEP}

@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from local.cloud import LocalCloud
 from local.faults import Action, Asked
+from local.identity import client_of
 from shared.cloud.patience import Patience
 from tests.faults.routes import route_of
 from tests.scenarios.stage import Stage
@@ -35,6 +35,9 @@ VISIBLE_AGAIN = timedelta(seconds=30)
 HORIZON = timedelta(minutes=20)
 """What is not due by then is not waited for: a story's timeouts are shorter."""
 MOST_LOOKS = 150
+APP_CLIENT = "00000000-0000-0000-0000-0000000000a0"
+OURS = {APP_CLIENT, ""}
+"""Whose requests count: the app's, and those with a key in place of a token. The test itself asks as somebody else."""
 
 
 class Story(Protocol):
@@ -53,7 +56,7 @@ class Story(Protocol):
     def happen(self, play: Play) -> None:
         """What happens outside, and every delivery of it."""
 
-    def effects(self, stage: Stage) -> int:
+    def effects(self) -> int:
         """How many there are outside, whether or not anybody knows."""
 
 
@@ -64,7 +67,6 @@ class Script:
         self._now = now
         self._route, self._action = route, action
         self._lock = threading.Lock()
-        self._outside = 0
         self._hit: tuple[str, ...] | None = None
         self._at: datetime | None = None
         self.seen: Counter[str] = Counter()
@@ -72,19 +74,10 @@ class Script:
         self.entries = 0
         self.waited: timedelta | None = None
 
-    @contextmanager
-    def outside(self) -> Iterator[None]:
-        """What is asked in here is not the product's."""
-        self._outside += 1
-        try:
-            yield
-        finally:
-            self._outside -= 1
-
     def __call__(self, asked: Asked) -> Action | None:
+        if client_of(asked.authorization) not in OURS:
+            return None
         with self._lock:
-            if self._outside:
-                return None
             route = route_of(asked)
             self.seen[route] += 1
             return self._answer(asked) if route == self._route else None
@@ -142,7 +135,7 @@ class Play:
 
     def __init__(self, story: Story, cloud: LocalCloud, make: Callable[..., Stage], patience: Patience = HASTE) -> None:
         self.story, self.cloud = story, cloud
-        self.stage = story.begin(lambda **options: make(patience=patience, **options))
+        self.stage = story.begin(lambda **options: make(patience=patience, **_with_client(options)))
         self.script = Script(self.stage.clock.now, None, None)
         self._failed_looks = 0
         self._delivered = 0
@@ -179,23 +172,21 @@ class Play:
             else:
                 return
 
-    def survive(self, act: Callable[[], object]) -> None:
-        """A look or a sweep, which comes again if it raises."""
+    def survive(self, act: Callable[[], object]) -> bool:
+        """A look or a sweep, which comes again if it raises: False."""
         self.script.entries += 1
         try:
             act()
         except Exception:  # noqa: BLE001 - as above
             self._failed_looks += 1
             self.stage.clock.advance(VISIBLE_AGAIN)
-
-    def outside(self, act: Callable[[], Any]) -> Any:
-        with self.script.outside():
-            return act()
+            return False
+        return True
 
     def _due(self) -> list[Any]:
-        with self.script.outside():
-            found = self.stage.due.due(self.stage.clock.now() + HORIZON)
-            return sorted((each for each in found if not each.key.startswith("upkeep:")), key=lambda each: each.at)
+        found = self.stage.due.due(self.stage.clock.now() + HORIZON)
+        ours = (each for each in found if not each.key.startswith("upkeep:"))
+        return sorted(ours, key=lambda each: each.at)
 
     def _settle(self) -> None:
         """Performs what is due, at its time, until nothing is."""
@@ -220,7 +211,7 @@ class Play:
             failed_looks=self._failed_looks,
             tries=self.script.tries,
             sent=self.script.seen[self.story.effect],
-            effects=self.story.effects(self.stage),
+            effects=self.story.effects(),
             waited=self.script.waited,
             left=self._left(),
             reasons=tuple(f"{each['reason']}" for each in reactions),
@@ -230,3 +221,8 @@ class Play:
         due = [each.key.partition(":")[0] for each in self._due()]
         permits = self.stage.permits()
         return (*(f"due {kind}" for kind in due), *(f"permit {name}" for name in permits))
+
+
+def _with_client(options: dict[str, Any]) -> dict[str, Any]:
+    """The app asks as somebody whom the script knows."""
+    return {**options, "extra_settings": {"AZURE_CLIENT_ID": APP_CLIENT, **options.get("extra_settings", {})}}

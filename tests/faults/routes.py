@@ -23,6 +23,7 @@ _NAMED = {
     "models",
     "versions",
     "onlineendpoints",
+    "online",
     "deployments",
     "environments",
     "codes",
@@ -45,7 +46,7 @@ def _template(asked: Asked) -> str:
     if asked.service == "adf":
         path = re.sub(r".*/factories/[^/]+/", "", path)
     elif asked.service == "aml":
-        path = _WORKSPACE.sub("", path)
+        path = _WORKSPACE.sub("", path if "/workspaces/" not in path else f"{path}/").strip("/") or "(workspace)"
     elif asked.service == "topic":
         path = "api/events"
     parts = path.strip("/").split("/")
