@@ -112,6 +112,7 @@ class Asked:
     path: str
     body: bytes = b""
     call: str = ""
+    authorization: str = ""
 
 
 Script = Callable[[Asked], Action | None]
@@ -144,10 +145,19 @@ class Faults:
         """
         self._script = script
 
-    def take(self, method: str, path: str, *, body: bytes = b"", call: str = "") -> Action | None:
+    def take(
+        self, method: str, path: str, *, body: bytes = b"", call: str = "", authorization: str = ""
+    ) -> Action | None:
         """The fault this request gets, which is then used up by one; None for a healthy answer."""
         script = self._script
-        asked = Asked(service=self._service, method=method.upper(), path=path, body=body, call=call)
+        asked = Asked(
+            service=self._service,
+            method=method.upper(),
+            path=path,
+            body=body,
+            call=call,
+            authorization=authorization,
+        )
         told = script(asked) if script is not None else None
         with self._lock:
             if told is not None:
@@ -210,9 +220,7 @@ class FaultMiddleware:
         self._on_answer = on_answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        action = (
-            self._faults.take(scope["method"], scope["path"], call=_call(scope)) if scope["type"] == "http" else None
-        )
+        action = self._take(scope) if scope["type"] == "http" else None
         if action is None:
             await self._app(scope, receive, self._announcing(scope, send))
             return
@@ -237,6 +245,10 @@ class FaultMiddleware:
                 self._on_answer(scope, None, action)
                 await _cut(scope, receive, abort=True)
 
+    def _take(self, scope: Scope) -> Action | None:
+        call, authorization = _header(scope, b"x-ms-client-request-id"), _header(scope, b"authorization")
+        return self._faults.take(scope["method"], scope["path"], call=call, authorization=authorization)
+
     def _announcing(self, scope: Scope, send: Send) -> Send:
         async def announcing(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -246,8 +258,8 @@ class FaultMiddleware:
         return announcing
 
 
-def _call(scope: Scope) -> str:
-    found: bytes = dict(scope["headers"]).get(b"x-ms-client-request-id", b"")
+def _header(scope: Scope, name: bytes) -> str:
+    found: bytes = dict(scope["headers"]).get(name, b"")
     return found.decode("latin-1")
 
 

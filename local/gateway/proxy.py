@@ -81,8 +81,13 @@ class Proxy:
         where = path.removeprefix(f"/{self._service}")
         self._accesses.note(self._service, request.method, where, request.header(b"authorization"))
         body = await self._relay.hold(request, client)
-        call = request.header(b"x-ms-client-request-id") or ""
-        action = self._faults.take(request.method, path, body=body or b"", call=call)
+        action = self._faults.take(
+            request.method,
+            path,
+            body=body or b"",
+            call=request.header(b"x-ms-client-request-id") or "",
+            authorization=request.header(b"authorization") or "",
+        )
         if action is not None:
             return await self._play(action, request, body, target, client)
         answer = await self._relay.send(request, body, client)
