@@ -51,6 +51,10 @@ class Watching:
         if job.status is RunStatus.CANCELLED:
             if step.reaction.cancel is not None:
                 return self._steps.cancelled(step, f"job {job.name} is cancelled")
+            if self._clock.now() >= _since(step.reaction) + step.reaction.action.timeout:
+                # By this app, since its time was over, and the answer or the end was lost.
+                why = f"job {job.name} took longer than {step.reaction.action.timeout}: cancelled"
+                return self._steps.end(step, State.TIMED_OUT, why)
             return self._steps.end(step, State.CANCELLED, f"job {job.name} was cancelled in the workspace")
         return self._steps.try_again(step, f"job {job.name} failed: its logs in the workspace say why")
 

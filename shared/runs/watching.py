@@ -49,9 +49,17 @@ class Watching:
         if run.status is RunStatus.SUCCEEDED:
             return self._steps.end(step, State.SUCCEEDED, f"run {run.id} succeeded")
         if run.status is RunStatus.CANCELLED:
-            return self._steps.end(step, State.CANCELLED, f"run {run.id} was cancelled in the factory")
+            return self._found_cancelled(step, run)
         why = f"run {run.id} failed: {run.message or 'the factory gave no message'}"
         return self._steps.try_again(step, why)
+
+    def _found_cancelled(self, step: Step, run: Run) -> Step:
+        """By somebody; or by this app, since its time was over, and the answer or the end was lost."""
+        reaction = step.reaction
+        if reaction.cancel is None and self._clock.now() >= self._times_out(reaction):
+            why = f"run {run.id} took longer than {reaction.action.timeout}: {_CANCELLED}"
+            return self._steps.end(step, State.TIMED_OUT, why)
+        return self._steps.end(step, State.CANCELLED, f"run {run.id} was cancelled in the factory")
 
     def _time_out(self, step: Step) -> Step:
         reaction = step.reaction
