@@ -113,7 +113,8 @@ class Ledger:
         chores_done(stage)
         own = list(self._lanes.list_entities())
         self.lane = str(own[0]["PartitionKey"])
-        self._past = [row for row in own if str(row["RowKey"]).startswith(("r!", "d!", "y!"))]
+        history = [row for row in own if str(row["RowKey"]).startswith("y!")]
+        self._past = [row for row in own if str(row["RowKey"]).startswith(("r!", "d!"))] + history[:1]
         self._heads = [row for row in own if str(row["RowKey"]).startswith(("l", "r!"))]
         [self._listed, *_] = [row for row in self._recent.list_entities() if self.lane in str(row)]
 

@@ -42,8 +42,8 @@ FULL: Final = Scale(
     queued=20,
     sizes=(100, 1_000, 10_000),
     imports=7,
-    compared=1_000,
-    refused=5,
+    compared=500,
+    refused=3,
 )
 QUICK: Final = Scale(
     rounds=2,
