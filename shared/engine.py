@@ -112,7 +112,7 @@ class Engine:
             clock=clock,
             factory=rules.factory,
             resources=rules.resources,
-            look_soon=self._look_soon,
+            look_soon=self.look_soon,
         )
         upkeep.add("resume", self._starts.resume, regular=False)
         self._movers = Movers(
@@ -126,7 +126,7 @@ class Engine:
             steps=Steps(lanes=lanes, clock=clock),
             topic=notifier is not None,
             follow=self._make_sure_of_a_look,
-            look_soon=self._look_soon,
+            look_soon=self.look_soon,
         )
         self._overdue = Overdue(rules=rules, lanes=lanes, clock=clock, scheduler=scheduler, numbers=remembered.numbers)
         upkeep.add("overdue", self._overdue.make_sure, regular=bool(self._overdue.always))
@@ -141,7 +141,8 @@ class Engine:
             look_at_lane=self.look_at_lane,
         )
 
-    def _look_soon(self, lane: str) -> None:
+    def look_soon(self, lane: str) -> None:
+        """Makes sure of a look at a lane."""
         self._scheduler.bring_forward(lane_key(lane), self._clock.now())
 
     def _make_sure_of_a_look(self) -> None:

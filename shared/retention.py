@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -52,7 +52,10 @@ class Retention:
         rules: Rules,
         clock: Clock,
         retention: timedelta,
+        look_soon: Callable[[str], None],
     ) -> None:
+        """`look_soon` makes sure of a look at a lane."""
+        self._look_soon = look_soon
         self._archive = archive
         self._manifests = manifests
         self._recent = recent
@@ -125,6 +128,9 @@ class Retention:
         Gives what went, by kind, and the number that new lanes must go beyond because this one is to go.
         """
         lane, removed = rows[0].lane, Counter[str]()
+        if any(row.kind is RowKind.HEAD and row.in_use for row in rows):
+            # A delivery may have died after it had begun something here, and by other rules have come again elsewhere.
+            self._look_soon(lane)
         old = {kind: [row for row in rows if row.kind is kind and _old(row, cutoff)] for kind in RowKind}
         ended = self._ended(lane, old[RowKind.REACTION])
         kept = self._kept(lane, [*old[RowKind.IDENTITY], *old[RowKind.HISTORY]], ended, cutoff)

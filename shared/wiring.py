@@ -189,7 +189,7 @@ def build(settings: Settings, rules: Rules, clock: Clock, patience: Patience = P
         scheduler=scheduler,
         look_now=inline,
     )
-    _add_chores(upkeep, settings, rules, clock, cloud, intake)
+    _add_chores(upkeep, settings, rules, clock, cloud, intake, engine.look_soon)
 
     def close() -> None:
         inline.close()
@@ -234,7 +234,15 @@ def build(settings: Settings, rules: Rules, clock: Clock, patience: Patience = P
     )
 
 
-def _add_chores(upkeep: Upkeep, settings: Settings, rules: Rules, clock: Clock, cloud: _Cloud, intake: Intake) -> None:
+def _add_chores(
+    upkeep: Upkeep,
+    settings: Settings,
+    rules: Rules,
+    clock: Clock,
+    cloud: _Cloud,
+    intake: Intake,
+    look_soon: Callable[[str], None],
+) -> None:
     """What is done from time to time beside the engine's own: old rows go, and what nobody told of is found."""
     listed = sources.Sources(
         rules=rules,
@@ -251,6 +259,7 @@ def _add_chores(upkeep: Upkeep, settings: Settings, rules: Rules, clock: Clock, 
         rules=rules,
         clock=clock,
         retention=settings.retention,
+        look_soon=look_soon,
     )
     letters = dead_letters.DeadLetterChore(letters=cloud.dead_letters, intake=intake, clock=clock)
     upkeep.add("retention", retention)

@@ -99,6 +99,7 @@ class World:
             rules=loaded,
             clock=self.clock,
             retention=self.retention,
+            look_soon=self._look_soon,
         )
         self.engine = Engine(
             rules=loaded,
@@ -135,6 +136,9 @@ class World:
             factory_id="/factories/adf",
             workspace_id=WORKSPACE,
         )
+
+    def _look_soon(self, lane: str) -> None:
+        self.engine.look_soon(lane)
 
     def _look_now(self, lane: str) -> bool:
         self.engine.look_at_lane(lane)

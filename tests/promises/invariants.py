@@ -137,7 +137,7 @@ def _relied_on(world: World) -> set[str]:
     """The lanes that somebody was promised something about.
 
     A delivery that failed half way comes again, and goes on there; but by other rules it may come to another lane, and
-    what it had begun in the first is then looked at by nobody (tests/promises/test_known.py).
+    what it had begun in the first is then looked at by the next retention pass only (tests/unit/test_retention.py).
     """
     return set(world.lanes) if len(world.texts) == 1 else {lane for lane, _ in world.accepted}
 

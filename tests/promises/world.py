@@ -124,6 +124,7 @@ class Worker:
             rules=self.rules,
             clock=clock,
             retention=DEFAULT_RETENTION,
+            look_soon=self.engine.look_soon,
         )
         self.upkeep.add("retention", forgetting)
         self.intake = Intake(

@@ -20,7 +20,7 @@ from shared.memory import LEAST_RETENTION
 from shared.ports import LaneChange, OldRows, RowKind, RunStatus, Saved
 from shared.reactions import State, reaction_id
 from tests.fakes import T0, FakeLanes, landed
-from tests.world import RULES, World
+from tests.world import RULES, Died, World
 
 DAY = timedelta(days=1)
 LANE = lane_id("score", "b1")
@@ -96,6 +96,32 @@ def test_what_is_under_way_stays_however_old(world: World) -> None:
     assert one_pass(world) == {}
     assert kinds(world) == before
     assert len(world.lanes.read(LANE).pending) == 1
+
+
+def test_what_a_delivery_left_begun_is_found_though_it_came_again_to_another_lane(world: World) -> None:
+    """The process dies after the claim, and the rules change before the event comes again."""
+    event = landed("in/b1/a.csv")
+    commits = 0
+
+    def die(_number: int, what: str) -> None:
+        nonlocal commits
+        commits += what == "commit"
+        if commits and what != "commit":
+            raise Died
+
+    world.storage.before_call = die
+    with pytest.raises(Died):
+        world.deliver(event)
+    world.nothing_breaks()
+    world.restart(
+        RULES.replace('collect: {by: "{batch}"}', "collect: {}").replace('with: {batch: "{batch}"}', "with: {}")
+    )
+    world.deliver(event)
+    finish(world)
+    assert world.states() == ["pending", "succeeded"]
+    one_pass(world)
+    finish(world)
+    assert world.states() == ["succeeded"] * 2
 
 
 def test_an_empty_lane_goes_a_pass_later_and_its_numbers_do_not_come_again(world: World) -> None:
