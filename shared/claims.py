@@ -78,7 +78,6 @@ class Claims:
         head = replace(head, seq=seq, claimed=now, ended=None, inherits=None, revision=self._revision)
         change = LaneChange(head=head, reaction=reaction, history=(entry_of(reaction),))
         if len(decision.events) <= change.capacity():
-            self._recent.put(reaction)  # before it is there: what is not there is passed over, and else nobody finds it
             head = replace(head, running=seq)
             return self._close_claim(lane.id, head, reaction, decision.events, now, opening=True)
         first = decision.events[: change.capacity()]
@@ -98,6 +97,10 @@ class Claims:
         rest = replace(lane, head=saved.head, pending=decision.events[len(first) :])
         return self.go_on(rest, saved.head or head, claim, saved.reaction or opened_reaction)
 
+    def enlist(self, reaction: Reaction) -> None:
+        """Puts it on its day's list, right after its claim. Idempotent: whoever goes on after a death does it again."""
+        self._recent.put(reaction)
+
     def _inherited(self, lane: str, head: Head) -> list[PendingEvent]:
         """The events of reactions whose place the next one takes."""
         before = chains.replaced(self._lanes, lane, head.inherits)
@@ -105,7 +108,7 @@ class Claims:
 
     def go_on(self, lane: Lane, head: Head, claim: Claim, reaction: Reaction) -> Step:
         """Moves the rest of a batch that one transaction does not hold. Whoever looks at the lane goes on with it."""
-        self._recent.put(reaction)
+        self.enlist(reaction)
         now = self._clock.now()
         # What came after the batch is for the next decision, which may be to skip it.
         until = claim.until or head.claimed
@@ -149,6 +152,8 @@ class Claims:
             at=now,
         )
         saved = self._lanes.commit(lane, change)
+        if opening:
+            self.enlist(reaction)
         whole = opening and reaction.replaces is None
         # Of a batch that took several transactions only the last events are at hand: no figure rather than a wrong one.
         waited = int((now - min(event.accepted for event in events)).total_seconds()) if opening and events else None

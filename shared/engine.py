@@ -33,7 +33,7 @@ from shared.ports import (
     Recent,
     Workspace,
 )
-from shared.reactions import Reaction, reaction_id
+from shared.reactions import Reaction, State, reaction_id
 from shared.replacing import Replacing
 from shared.rollouts.candidates import Standing
 from shared.rollouts.standing import standing_of
@@ -249,6 +249,8 @@ class Engine:
         running = None
         if head is not None and head.running is not None:
             before = self._reaction(lane.id, head.running)
+            if before.state is State.PENDING:
+                self._claims.enlist(before)
             running = self._movers.advance(Step(head=head, reaction=before), observed)
             over = _if_over(before, running.reaction)
             if over is not None or running.reaction.phase is not before.phase:

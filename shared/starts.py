@@ -221,8 +221,11 @@ class Starts:
                     self._permits.save_head(refunded)
 
     def release(self, reaction: Reaction, own: Sequence[Demand]) -> None:
-        """Lets go what the reaction holds and leaves its queues; whoever is next is woken. Idempotent."""
-        for demand in self._demands(reaction, own):
+        """Lets go what the reaction holds and leaves its queues; whoever is next is woken. Idempotent.
+
+        The factory comes last: as long as a permit of it is held, the look at the factory sees to the others.
+        """
+        for demand in reversed(self._demands(reaction, own)):
             self.let_go(demand, reaction.id)
         self._leave(self._place(reaction), reaction.queues)
 

@@ -310,7 +310,7 @@ class Recent(Protocol):
     def put(self, reaction: Reaction) -> None: ...
 
     def reactions(self, day: datetime) -> list[str]:
-        """The ids of the reactions created on that UTC day, newest first; some may never have come to be."""
+        """The ids of the reactions created on that UTC day, newest first."""
 
     def forget(self, before: datetime, at_most: int) -> int:
         """Removes the lists and the counts of days that were over by then; gives how many rows it removed.

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from shared.kept import Kept
+from shared.lanes import lane_id
 from shared.looks import lane_key
 from shared.ports import RunStatus
 from tests.fakes import T0, busy, landed
@@ -17,6 +18,7 @@ from tests.world import RULES, Died, World
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 FACTORY = "factory:adf"
+LANE = lane_id("score", "b1")
 
 
 def beside(world: World) -> World:
@@ -240,3 +242,33 @@ def test_of_more_than_it_keeps_the_oldest_goes() -> None:
     for number in range(3):
         kept.put(str(number), number)
     assert ("0" in kept, kept.take("1"), kept.take("1"), kept.take("2")) == (False, 1, None, 2)
+
+
+@pytest.mark.parametrize("files", [1, 60])
+def test_a_reaction_is_listed_whatever_call_of_its_claim_the_process_dies_at(files: int) -> None:
+    events = [landed(f"in/b1/{number:02}.csv") for number in range(files)]
+    for call in range(1, 12):
+        world = World(inline=False)
+        world.deliver(*events)
+        world.break_call(call, die=True)
+        world.survive(lambda world=world: world.engine.look(lane_key(LANE)))  # type: ignore[misc]
+        assert list(world.recent.listed) == [r.id for r in world.reactions()], call
+
+
+def test_what_the_look_at_the_factory_can_see_to_is_let_go_before_what_it_looks_for() -> None:
+    world = World(rules="resources: {pool: 1}\n" + RULES + "    limits: {concurrency: 1, resources: [pool]}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    world.factory.end_all()
+
+    def die(_number: int, what: str) -> None:
+        if what == "release permit" and not all(world.permits.held.values()):
+            raise Died
+
+    world.storage.before_call = die
+    with pytest.raises(Died):
+        look_at_factory(world)
+    world.nothing_breaks()
+    world.restart()
+    assert world.permits.held[FACTORY]
+    look_at_factory(world)
+    assert not any(world.permits.held.values())
