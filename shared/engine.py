@@ -14,7 +14,7 @@ from shared.errors import AlreadyTaken, Stale, UnreadableRow
 from shared.following import FollowedFactory
 from shared.kept import Kept
 from shared.lanes import Decision, Expect, Lane, Replace, Skip, SkipReason, Start, Wait
-from shared.looks import LATER, Scheduler, is_key, lane_key
+from shared.looks import LATER, Scheduler, Turns, is_key, lane_key
 from shared.memory import Remembered
 from shared.movers import Movers
 from shared.outbox import Outbox
@@ -90,6 +90,7 @@ class Engine:
         self._rules = rules
         self._remembered = remembered
         self._kept: Kept[Step] = Kept()
+        self._turns = Turns()
         self._upkeep = upkeep
         self._lanes = lanes
         self._factory = factory
@@ -161,7 +162,7 @@ class Engine:
                 self._scheduler.reschedule(self._scheduler.get(key), key, None)
             return
         if kind == "lane":
-            self.look_at_lane(name, self._scheduler.get(key))
+            self._turns.take(name, lambda: self.look_at_lane(name, self._scheduler.get(key)))
             return
         due = self._scheduler.due_by_now(key) if kind == "factory" else self._scheduler.get(key)
         if due is not None and due.at > self._clock.now():

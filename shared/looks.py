@@ -223,6 +223,41 @@ class Scheduler:
         return count + len(poisoned)
 
 
+class Turns:
+    """Of looks at a key that wake-ups ask for at the same time in this process, one is made, and then one for the rest.
+
+    In a burst they would all read the same thousands of events, and lose the lane to each other. Who finds a look under
+    way need not wait for the one that serves him: should the process die, the wake-up of whoever makes it comes again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted: dict[str, bool] = {}  # keys that are looked at -> whether another look is to follow
+
+    def take(self, key: str, look: Callable[[], object]) -> None:
+        with self._lock:
+            if key in self._wanted:
+                self._wanted[key] = True
+                return
+            self._wanted[key] = True
+        try:
+            while self._begin(key):
+                look()
+        except BaseException:
+            with self._lock:
+                del self._wanted[key]
+            raise
+
+    def _begin(self, key: str) -> bool:
+        with self._lock:
+            wanted = self._wanted[key]
+            if wanted:
+                self._wanted[key] = False
+            else:
+                del self._wanted[key]
+            return wanted
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
     """Deliveries that wait for one look together, and how many."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import StorageUnavailable
-from shared.looks import INLINE_AT_ONCE, InlineLooks, Scheduler, is_key
+from shared.looks import INLINE_AT_ONCE, InlineLooks, Scheduler, Turns, is_key
 from tests.fakes import T0, FakeClock, FakeDueTable, FakeWakeUps
 
 SECOND = timedelta(seconds=1)
@@ -358,3 +358,33 @@ def test_a_look_that_takes_too_long_is_left_to_a_wake_up() -> None:
     looker.free.set()
     inline.close()
     assert len(looker.began) == 1
+
+
+def test_wake_ups_that_come_during_a_look_are_served_by_one_more() -> None:
+    turns, looks = Turns(), []
+
+    def look() -> None:
+        looks.append("a")
+        if len(looks) == 1:
+            for _ in range(5):
+                turns.take("a", look)  # as other threads would: none of them waits
+            turns.take("b", lambda: looks.append("b"))
+
+    turns.take("a", look)
+    assert looks == ["a", "b", "a"]
+    turns.take("a", look)
+    assert looks == ["a", "b", "a", "a"]
+
+
+def test_a_look_that_fails_fails_for_its_own_wake_up_which_comes_again() -> None:
+    turns, looks = Turns(), []
+
+    def failing() -> None:
+        looks.append("failed")
+        turns.take("a", failing)
+        raise RuntimeError("storage is down")
+
+    with pytest.raises(RuntimeError):
+        turns.take("a", failing)
+    turns.take("a", lambda: looks.append("went well"))
+    assert looks == ["failed", "went well"]

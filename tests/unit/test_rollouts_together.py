@@ -76,6 +76,7 @@ def held_up(made: World, once: Callable[[], bool], meanwhile: Callable[[], None]
         found = read(name)
         if once():
             made.workspace.endpoint = read  # type: ignore[method-assign]
+            made.restart()  # another process goes on, and the one that is held up has what it has
             meanwhile()
         return found
 
