@@ -26,7 +26,7 @@ def test_the_promises_hold_on_azurite(
         def new_ledger(self) -> Ledger:
             return azurite_ledger(cloud, credential)
 
-    totals = run(OnAzurite, examples=7, steps=25, shrink=False)
+    totals = run(OnAzurite, examples=16, steps=25, shrink=False)
     with capsys.disabled():
         print(f"\npromises on Azurite: {told(totals)}")
     assert totals["calls"] > 500
