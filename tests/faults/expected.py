@@ -198,9 +198,8 @@ _PIPELINE: Final[Mapping[str, Row]] = {
     "table DELETE permits factory p!": Row(
         story="pipeline",
         asks=WRITTEN,
-        why="while it is held, its lane is handed on; what another resource still holds goes to the first who waits",
+        why="while it is held, its lane is handed on; it goes last, so nothing else is held by then",
         then=UNNOTICED,
-        but={"lost": Cell(left=("permit resource:pool",))},
     ),
     "table DELETE due factory:": Row(
         story="pipeline",
