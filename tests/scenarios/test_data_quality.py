@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from azure.storage.blob import BlobServiceClient
 
+from local.progress import AfterPolls
 from tests.scenarios.serving import breaches
 from tests.scenarios.stage import Stage
 from tests.scenarios.test_drift import TRAIN, rules
@@ -23,7 +24,9 @@ TIMES = pytest.mark.parametrize("times", [1, 2], ids=["once", "delivered_twice"]
 
 @pytest.fixture
 def choosy(stage_with: Callable[..., Stage]) -> Stage:
-    return stage_with(rules=rules(more=REQUIRE), pipelines=(TRAIN,))
+    stage = stage_with(rules=rules(more=REQUIRE), pipelines=(TRAIN,))
+    stage.factory.progress.set(AfterPolls(2), "train")
+    return stage
 
 
 def leave_report(stage: Stage, rows: int, missing_share: float) -> None:

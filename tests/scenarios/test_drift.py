@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local.progress import AfterPolls
 from local.service import workspace_id
 from tests.scenarios.serving import breaches
 from tests.scenarios.stage import Stage
@@ -39,7 +40,9 @@ reactions:
 @pytest.fixture
 def trained(stage_with: Callable[..., Stage]) -> Callable[..., Stage]:
     def make(text: str) -> Stage:
-        return stage_with(rules=text, pipelines=(TRAIN,))
+        stage = stage_with(rules=text, pipelines=(TRAIN,))
+        stage.factory.progress.set(AfterPolls(2), "train")  # looks go by faster than a second
+        return stage
 
     return make
 
