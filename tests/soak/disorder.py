@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from local.event_grid import EventGrid
-from local.faults import AcceptThen, Action, Drop, Hang, Status, Truncate
+from local.faults import AcceptThen, Action, Asked, Drop, Hang, Status, Truncate
 from local.host.client import FunctionHost
 from tests.processes.evidence import Evidence
 from tests.processes.fleet import Fleet, Ground
@@ -119,6 +120,26 @@ class Faulty:
     def _action(self, usual: Sequence[Action]) -> Action:
         hangs = self.plan.hangs and self._dice.random() < HANG_SHARE
         return self._dice.choice(HANGS if hangs else usual)
+
+
+@dataclass
+class Outage:
+    """For some seconds the tables answer nobody: longer than a client repeats a call, so that deliveries fail."""
+
+    ground: Ground
+    seconds: float
+
+    def __post_init__(self) -> None:
+        self._until = 0.0
+        self._place = f"/table/{self.ground.account.name}/"
+
+    def __call__(self) -> None:
+        self._until = time.monotonic() + self.seconds
+
+    def script(self, asked: Asked) -> Action | None:
+        """As the gateway's faults follow it."""
+        out = asked.path.startswith(self._place) and time.monotonic() < self._until
+        return Status(503) if out else None
 
 
 @dataclass

@@ -71,6 +71,7 @@ class Plan:
             the app leaves it alone for 30 s.
         kills: so many there are at least, and `kills_at_most` where that is given.
         quiet: seconds without a further file after which a batch is closed. Each process wakes a lane about that often.
+        outage, outage_every: seconds for which the tables answer 503 to everything, and from one such time to the next.
         hangs: whether a fault may be a call that is never answered: it costs the app ten seconds.
         speed, head_start: of the app's clock (tests/processes/app_process.py).
         deadline: seconds in all; what is not done by then is reported as missing.
@@ -90,6 +91,8 @@ class Plan:
     quiet: float
     deadline: float
     kills_at_most: int | None = None
+    outage: float = 4.0
+    outage_every: float = 30.0
     hangs: bool = True
     speed: float = 1.0
     head_start: float = 0.0
@@ -144,8 +147,10 @@ def small(seed: int) -> Plan:
         fault_every=0.5,
         healthy_starts=8,
         sweep_every=4.0,
+        outage=3.0,
+        outage_every=7.0,
         quiet=4.0,
-        deadline=120.0,
+        deadline=180.0,
         hangs=False,
         speed=4.0,
         head_start=280.0,

@@ -24,10 +24,10 @@ from local.service import storage_account_id
 from tests.processes.evidence import FINAL, Evidence
 from tests.processes.fleet import LAKE, Fleet, Ground
 from tests.processes.front import Front
+from tests.processes.waiting import wait_until
 from tests.soak.account import Account, draw_up
-from tests.soak.disorder import Faulty, Killer, Repeater, Sweeper, Ticking
+from tests.soak.disorder import Faulty, Killer, Outage, Repeater, Sweeper, Ticking
 from tests.soak.plan import Plan, pipelines
-from tests.soak.waiting import wait_until
 
 WRITERS: Final = 8
 BACKLOG: Final = 0.2
@@ -133,14 +133,21 @@ def _actors(plan: Plan, cloud: LocalCloud, credential: TokenCredential, folder: 
 
 @contextmanager
 def _disorder(plan: Plan, actors: Actors) -> Iterator[Callable[[], None]]:
+    outage = Outage(actors.ground, plan.outage)
     jobs: dict[str, tuple[float, Callable[[], object]]] = {
+        "outages": (plan.outage_every, outage),
         "faults": (plan.fault_every, Faulty(actors.ground, actors.evidence, plan)),
         "kills": (plan.kill_every, actors.killer),
         "duplicates": (0.5, actors.repeater),
         "sweep": (plan.sweep_every, Sweeper(actors.fleet, actors.evidence, plan.seed)),
     }
-    with _ticking(jobs) as check:
-        yield check
+    faults = actors.ground.cloud.storage.faults
+    faults.follow(outage.script)
+    try:
+        with _ticking(jobs) as check:
+            yield check
+    finally:
+        faults.follow(None)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ def played(cloud: LocalCloud, credential: TokenCredential, tmp_path_factory: pyt
 
 
 @pytest.mark.cloud
+@pytest.mark.timeout(300)
 def test_whatever_dies_and_fails_everything_is_done_once(played: Any) -> None:
     result, said = played
     plan = small(SEED)

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(until: Callable[[], bool], deadline: float, check: Callable[[], object], every: float) -> bool:
+def wait_until(
+    until: Callable[[], bool], deadline: float, check: Callable[[], object] = lambda: None, every: float = 0.2
+) -> bool:
     """Whether it came to be so before the deadline (of the monotonic clock). `check` may raise what went wrong."""
     while not until():
         check()
