@@ -124,6 +124,15 @@ class Evidence:
         """How many reactions are in which state."""
         return Counter(str(row["state"]) for row in self._rows("r!", 'r"', ["state"]))
 
+    def unfinished(self) -> list[Mapping[str, str]]:
+        """The rows of the reactions that are not over, and when their lanes are due, to find out why."""
+        due = {row["RowKey"]: row["at"] for row in self._tables.get_table_client("due").list_entities()}
+        return [
+            {"laneDue": str(due.get(f"lane:{row['PartitionKey']}")), **{name: str(row[name]) for name in row}}
+            for row in self._rows("r!", 'r"')
+            if row["state"] not in FINAL
+        ]
+
     def pending_events(self) -> int:
         return len(self._rows("e!", 'e"', ["RowKey"]))
 

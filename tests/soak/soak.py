@@ -234,6 +234,7 @@ def _judged(plan: Plan, actors: Actors, account: Account, fired: Counter[str], s
         "storage_calls": actors.ground.cloud.storage.calls.total(actors.ground.account.name),
         "seed": plan.seed,
         "seconds": round(seconds, 1),
+        "unfinished": actors.evidence.unfinished(),
         "machine": {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
     }
     problems = account.problems()
