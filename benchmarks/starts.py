@@ -11,29 +11,13 @@ from typing import Any, Final
 from benchmarks.driver import Driver, percentile, wait_for_start
 from benchmarks.scale import Scale
 from benchmarks.site import Site, pipeline, until
+from tests.scenarios.stage import RULES
 
 WARM: Final = 5  # a new process makes its connections, and asks for its first tokens
-PLAIN: Final = """\
-version: 1
-reactions:
-  score:
-    when: {file-landed: {path: "lake/in/{batch}/*.csv"}}
-    collect: {by: "{batch}"}
-    run-pipeline: score
-    with: {batch: "{batch}"}
-    limits: {start-rate: unlimited}
-"""
-FULL: Final = """\
-version: 1
-resources: {spark-pool: 1000}
-reactions:
-  score:
-    when: {file-landed: {path: "lake/in/{batch}/*.csv"}}
-    collect: {by: "{batch}"}
-    run-pipeline: score
-    with: {batch: "{batch}", files: "{manifest}"}
-    limits: {start-rate: unlimited, resources: [spark-pool]}
-"""
+PLAIN: Final = RULES.replace(', files: "{manifest}"', "") + "    limits: {start-rate: unlimited}\n"
+FULL: Final = (
+    f"resources: {{spark-pool: 1000}}\n{RULES}    limits: {{start-rate: unlimited, resources: [spark-pool]}}\n"
+)
 
 
 def measure(site: Site, scale: Scale) -> dict[str, Any]:

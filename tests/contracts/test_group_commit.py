@@ -16,26 +16,12 @@ from local.faults import AcceptThen, Action, Drop, Status, Truncate
 from shared.cloud import storage
 from shared.cloud.lane_table import LaneTable
 from shared.errors import StorageUnavailable
-from shared.events import event_key
 from shared.lanes import PendingEvent, lane_id
-from shared.rules import Revision
 from shared.settings import from_environment
-from tests.fakes import T0, FakeLanes, landed
+from tests.contracts.test_ledger import LANE, event
+from tests.fakes import T0, FakeLanes
 
-LANE = lane_id("score", "b1")
 FIRST = 9999
-
-
-def event(n: int, padding: str = "") -> PendingEvent:
-    file = landed(f"in/b1/{n:04}{padding}.csv")
-    return PendingEvent(
-        id=event_key(file),
-        rule="score",
-        key="b1",
-        event=file,
-        accepted=T0 + timedelta(milliseconds=n),
-        revision=Revision(hash="0123456789ab", modified=T0),
-    )
 
 
 @dataclass

@@ -78,8 +78,8 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
         )
 
 
-def event(n: int) -> PendingEvent:
-    file = landed(f"in/b1/{n:04}.csv")
+def event(n: int, padding: str = "") -> PendingEvent:
+    file = landed(f"in/b1/{n:04}{padding}.csv")
     return PendingEvent(
         id=event_key(file),
         rule="score",

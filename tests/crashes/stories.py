@@ -27,6 +27,8 @@ from tests.crashes.matrix import (
 )
 from tests.scenarios.serving import BETTER, Serving, breaches
 from tests.scenarios.serving import RULES as DEPLOY
+from tests.scenarios.stage import RULES as SCORE
+from tests.scenarios.test_notify import RULES as TELL
 from tests.scenarios.workspace_jobs import Training
 
 
@@ -34,17 +36,7 @@ class LoneFile(Story):
     """One file, one run, with all that a start may need: a manifest and permits of rule, factory and resource."""
 
     name = "a lone file"
-    rules = """\
-version: 1
-resources: {spark-pool: 1}
-reactions:
-  score:
-    when: {file-landed: {path: "lake/in/{batch}/*.csv"}}
-    collect: {by: "{batch}"}
-    run-pipeline: score
-    with: {batch: "{batch}", files: "{manifest}"}
-    limits: {concurrency: 1, resources: [spark-pool]}
-"""
+    rules = f"resources: {{spark-pool: 1}}\n{SCORE}    limits: {{concurrency: 1, resources: [spark-pool]}}\n"
 
     def begin(self, lot: Lot, unique: str) -> Case:
         event = lot.stage.land(f"in/{unique}/a.csv")
@@ -135,16 +127,7 @@ class FailingRun(Story):
     """The run of the first attempt fails, that of the second does not."""
 
     name = "a run that fails and is tried again"
-    rules = """\
-version: 1
-reactions:
-  score:
-    when: {file-landed: {path: "lake/in/{batch}/*.csv"}}
-    collect: {by: "{batch}"}
-    run-pipeline: score
-    with: {batch: "{batch}", files: "{manifest}"}
-    retry: {attempts: 2, backoff: 10s}
-"""
+    rules = SCORE + "    retry: {attempts: 2, backoff: 10s}\n"
 
     def begin(self, lot: Lot, unique: str) -> Case:
         factory = new_factory(lot, unique)
@@ -291,14 +274,7 @@ class Notice(Story):
     """A rule tells: subscribers are told one thing."""
 
     name = "a notification"
-    rules = """\
-version: 1
-reactions:
-  tell:
-    when: {file-landed: {path: "lake/in/{batch}/*.csv"}}
-    collect: {by: "{batch}"}
-    notify: "{count} file(s) have come for {batch}"
-"""
+    rules = TELL
 
     def begin(self, lot: Lot, unique: str) -> Case:
         topic = {"RELEARN_EVENTS_TOPIC_ENDPOINT": f"{lot.stage.cloud.arm_url}/topics/{unique}/api/events"}

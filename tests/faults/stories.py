@@ -18,17 +18,7 @@ from tests.scenarios.test_renames import renamed
 from tests.scenarios.workspace_jobs import RULES as JOB_RULES
 from tests.scenarios.workspace_jobs import Training
 
-PIPELINE_RULES = """\
-version: 1
-resources: {pool: 1}
-reactions:
-  score:
-    when: {file-landed: {path: "lake/in/{batch}/*.csv"}}
-    collect: {by: "{batch}"}
-    run-pipeline: score
-    with: {batch: "{batch}", files: "{manifest}"}
-    limits: {resources: [pool]}
-"""
+PIPELINE_RULES = f"resources: {{pool: 1}}\n{SCORE_RULES}    limits: {{resources: [pool]}}\n"
 CREATE_RUN = "adf POST pipelines/{}/createrun"
 PUT_JOB = "aml PUT jobs/{}"
 

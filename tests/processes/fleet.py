@@ -41,6 +41,12 @@ SETTINGS: Final = {
 }
 
 
+def pipeline(name: str) -> dict[str, Any]:
+    """Its runs go on until the factory is asked about them after their start."""
+    parameters = {each: {"type": "String"} for each in ("reaction_id", "attempt", "batch", "files")}
+    return {"name": name, "properties": {"parameters": parameters, "activities": []}}
+
+
 @dataclass
 class Ground:
     """What the app processes of one test share, and nobody else has: accounts, a factory, a rules file."""

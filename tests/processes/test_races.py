@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from azure.core.credentials import TokenCredential
@@ -28,7 +27,7 @@ from local.progress import AfterPolls
 from local.service import REGION, now, workspace_id
 from shared.models import ModelRef, deployment_name
 from tests.processes.evidence import FINAL, Evidence, most_at_once
-from tests.processes.fleet import Fleet, Ground
+from tests.processes.fleet import Fleet, Ground, pipeline
 from tests.processes.waiting import wait_until
 
 pytestmark = [pytest.mark.cloud, pytest.mark.timeout(300)]
@@ -67,12 +66,6 @@ reactions:
       keep-previous: 5s
     limits: {{start-rate: unlimited}}
 """
-
-
-def pipeline(name: str) -> dict[str, Any]:
-    """Its runs go on until the factory is asked about them after their start."""
-    parameters = {each: {"type": "String"} for each in ("reaction_id", "attempt", "batch", "files")}
-    return {"name": name, "properties": {"parameters": parameters, "activities": []}}
 
 
 @dataclass(frozen=True, kw_only=True)

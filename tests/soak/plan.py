@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.processes.fleet import pipeline
+
 PERMITS: Final = 3
 _RULES: Final = f"""\
 version: 1
@@ -158,9 +160,7 @@ def small(seed: int) -> Plan:
 
 
 def pipelines() -> list[dict[str, Any]]:
-    parameters = {each: {"type": "String"} for each in ("reaction_id", "attempt", "batch", "files")}
-    rules = [rule for matching in FOLDERS.values() for rule in matching]
-    return [{"name": rule, "properties": {"parameters": parameters, "activities": []}} for rule in rules]
+    return [pipeline(rule) for matching in FOLDERS.values() for rule in matching]
 
 
 def rules_of(path: str) -> tuple[str, ...]:

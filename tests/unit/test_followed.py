@@ -41,6 +41,20 @@ def look_at_factory(world: World) -> None:
     world.engine.look(FACTORY)
 
 
+def dies_looking_at_factory(world: World, at: Callable[[str], bool]) -> None:
+    """The process that looks dies before the first such call; another one is there then."""
+
+    def die(_number: int, what: str) -> None:
+        if at(what):
+            raise Died
+
+    world.storage.before_call = die
+    with pytest.raises(Died):
+        look_at_factory(world)
+    world.nothing_breaks()
+    world.restart()
+
+
 def test_a_run_that_goes_on_as_it_should_needs_no_row_of_its_lane() -> None:
     world = World(rules=RULES + "    timeout: 2h\n")
     world.deliver(landed("in/b1/a.csv"))
@@ -141,15 +155,7 @@ def test_a_death_after_an_attempt_that_failed_leaves_the_next_one_due(call: str)
     world.deliver(landed("in/b1/a.csv"))
     world.factory.end_all(RunStatus.FAILED)
 
-    def die(_number: int, what: str) -> None:
-        if what == call and world.reactions()[0].attempt == 2:
-            raise Died
-
-    world.storage.before_call = die
-    with pytest.raises(Died):
-        look_at_factory(world)
-    world.nothing_breaks()
-    world.restart()
+    dies_looking_at_factory(world, lambda what: what == call and world.reactions()[0].attempt == 2)
     sweep(world, minutes=3)
     assert len(world.factory.started) == 2
 
@@ -196,15 +202,7 @@ def test_a_death_after_the_end_leaves_no_event_behind(call: str) -> None:
     world.deliver(landed("in/b1/b.csv"))
     world.factory.end_all()
 
-    def die(_number: int, what: str) -> None:
-        if what == call and "succeeded" in world.states():
-            raise Died
-
-    world.storage.before_call = die
-    with pytest.raises(Died):
-        look_at_factory(world)
-    world.nothing_breaks()
-    world.restart()
+    dies_looking_at_factory(world, lambda what: what == call and "succeeded" in world.states())
     sweep(world, minutes=3)
     assert [reaction.events for reaction in world.reactions()] == [1, 1]
 
@@ -260,15 +258,7 @@ def test_what_the_look_at_the_factory_can_see_to_is_let_go_before_what_it_looks_
     world.deliver(landed("in/b1/a.csv"))
     world.factory.end_all()
 
-    def die(_number: int, what: str) -> None:
-        if what == "release permit" and not all(world.permits.held.values()):
-            raise Died
-
-    world.storage.before_call = die
-    with pytest.raises(Died):
-        look_at_factory(world)
-    world.nothing_breaks()
-    world.restart()
+    dies_looking_at_factory(world, lambda what: what == "release permit" and not all(world.permits.held.values()))
     assert world.permits.held[FACTORY]
     look_at_factory(world)
     assert not any(world.permits.held.values())
