@@ -161,8 +161,11 @@ class Engine:
             if is_key(key):
                 self._scheduler.reschedule(self._scheduler.get(key), key, None)
             return
+        self._turns.take(key, lambda: self._look(kind, name, key))
+
+    def _look(self, kind: str, name: str, key: str) -> None:
         if kind == "lane":
-            self._turns.take(name, lambda: self.look_at_lane(name, self._scheduler.get(key)))
+            self.look_at_lane(name, self._scheduler.get(key))
             return
         due = self._scheduler.due_by_now(key) if kind == "factory" else self._scheduler.get(key)
         if due is not None and due.at > self._clock.now():

@@ -153,7 +153,7 @@ class Intake:
             return new
         # Until it is acknowledged it comes again: the look has made sure of the next one, or now a due row does.
         if not self._look_now(lane):
-            self._scheduler.wake_now(key)
+            self._scheduler.wake_soon(key)
         return new
 
     def _link_back(self, model: ModelRegistered, key: str) -> None:

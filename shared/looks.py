@@ -26,6 +26,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9-]{3,63}")
 SOON: Final = timedelta(seconds=1)
 SKEW: Final = timedelta(seconds=2)
 """By how much the queue's clock may be ahead of ours."""
+A_MOMENT: Final = timedelta(seconds=2)
+"""Of those who want a look that is due already, one sends a wake-up for so much later at least, and it serves all."""
 LATER: Final = timedelta(seconds=30)
 """When a look that could not be finished, or a factory that could not be asked, is looked at again."""
 INLINE_AT_ONCE: Final = 4
@@ -70,6 +72,11 @@ class Scheduler:
         self._wakings: GroupCommit[datetime] = GroupCommit(
             alone=self._wake_at, together=self._wake_together, most=_TOGETHER
         )
+        self._soon: GroupCommit[None] = GroupCommit(
+            alone=lambda key, _: self._wake_soon(key),
+            together=lambda key, asked: [self._wake_soon(key)] * len(asked),
+            most=_TOGETHER,
+        )
         self._believed: dict[str, str | None] = {}  # key -> the ETag of the row that was given without asking
 
     def get(self, key: str) -> Due | None:
@@ -99,6 +106,10 @@ class Scheduler:
         if not self._will_be_looked_at(key, at):
             self._wakings.add(key, at)
 
+    def wake_soon(self, key: str) -> None:
+        """A look at `key` that begins after this, for all who ask at the same time."""
+        self._soon.add(key, None)
+
     def waiting(self, key: str) -> int:
         """How many wait for a wake-up that is being sent, or their turn to send one."""
         return self._wakings.waiting(key)
@@ -113,6 +124,10 @@ class Scheduler:
             return False
         self._hasten(key, at)
         self.wake(key, at)
+        return True
+
+    def _wake_soon(self, key: str) -> bool:
+        self.bring_forward(key, self._clock.now())
         return True
 
     def _wake_together(self, key: str, times: Sequence[datetime]) -> list[Verdict]:
@@ -140,9 +155,12 @@ class Scheduler:
             if due is not None and not self._due.remove(due) and self._believed.get(key) == due.etag:
                 # It was another one before this look began, so nobody need know of it. One that was changed meanwhile
                 # has its wake-up, as below.
-                self.wake(key)
+                self._wake_once_more(key, due.at)
             return None
-        if due is not None and due.at == at:
+        early = due is not None and due.at > self._clock.now() + SKEW
+        if due is not None and (due.at == at or (early and due.at < at)):
+            # One that came before its time leaves the row to the look that is due, whose wake-up is under way: if each
+            # sent one for the next, wake-ups would never become fewer.
             self.too_early(due)
             return None
         moved = self._move(due, key, at)
@@ -172,8 +190,33 @@ class Scheduler:
     def bring_forward(self, key: str, at: datetime) -> None:
         """A look is due at `at` or earlier, whatever a look that is about to end has seen."""
         before, after = self._hasten(key, at)
-        if before != after or after <= self._clock.now():
+        if before is None or before - after > SOON:
             self.wake(key, after)
+        elif after <= self._clock.now():
+            self._wake_once_more(key, after)
+
+    def _wake_once_more(self, key: str, due: datetime) -> None:
+        """For a row that was due already: its wake-up may be used up by a look that has read before this.
+
+        One for all who come in the next moment; the later the looks come, the longer that is.
+        """
+        now = self._clock.now()
+        at = now + min(max(A_MOMENT, (now - due) / 2), LATER)
+        if not self._will_be_looked_at(key, at):
+            self.wake(key, at)
+
+    def take_over(self, due: Due, until: datetime) -> Due | None:
+        """The row of a look that is late, for this process alone until the time given; None: somebody else has it.
+
+        The row is given with the time at which it was due. If the process dies, it is due again `until`.
+        """
+        late: Due | None = due
+        while late is not None and late.at <= self._clock.now():
+            taken = self._move(late, due.key, until)
+            if taken is not None:
+                return replace(taken, at=due.at)
+            late = self._due.get(due.key)  # somebody who starts something has written it, or another look has it
+        return None
 
     def _hasten(self, key: str, at: datetime) -> tuple[datetime | None, datetime]:
         """The row says `at` or earlier from now on; gives what it said before, and what it says now.

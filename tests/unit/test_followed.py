@@ -116,6 +116,53 @@ def test_a_further_look_reads_no_permits_and_finds_the_start_of_another_process(
     assert (world.states(), world.due.rows) == (["succeeded"] * 2, {})
 
 
+def test_a_look_that_is_late_is_made_by_one_process_however_many_are_woken() -> None:
+    world = World()
+    for n in range(5):
+        world.deliver(landed(f"in/b{n}/a.csv"))
+    other = beside(world)
+    world.factory.end_all()
+    world.clock.advance(MINUTE)
+
+    def wake_the_other(_number: int, what: str) -> None:
+        if what == "query runs":
+            world.storage.before_call = lambda _number, what: made.append(what)
+            other.engine.look(FACTORY)
+            world.nothing_breaks()
+
+    made: list[str] = []
+    world.storage.before_call = wake_the_other
+    world.engine.look(FACTORY)
+    assert made == ["get due"]
+    assert (world.states(), world.due.rows) == (["succeeded"] * 5, {})
+
+
+def test_a_process_that_dies_in_a_late_look_has_it_made_by_another() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    world.factory.end_all()
+    world.clock.advance(MINUTE)
+    dies_looking_at_factory(world, lambda what: what == "query runs")
+    look_at_factory(world)
+    assert (world.states(), world.due.rows) == (["succeeded"], {})
+
+
+@pytest.mark.parametrize("late", [0, 60], ids=["in time", "late"])
+def test_a_look_that_lets_many_lanes_go_on_is_followed_by_one_look(late: int) -> None:
+    """Each lane's next start makes sure of a look at the factory. Were there one for each, they would breed."""
+    world = World()
+    for copy_ in "ab":
+        for n in range(10):
+            world.deliver(landed(f"in/b{n}/{copy_}.csv"))
+    world.factory.end_all()
+    world.clock.advance_to(world.due.rows[FACTORY].at + late * SECOND)
+    before = len(world.wake_ups.sent)
+    world.engine.look(FACTORY)
+    assert sorted(world.states()) == ["running"] * 10 + ["succeeded"] * 10
+    assert [key for key, _ in world.wake_ups.sent[before:]] == [FACTORY]
+    assert world.due.rows[FACTORY].at > world.clock.now()
+
+
 def test_a_start_between_the_read_of_the_permits_and_the_end_of_the_look_is_followed() -> None:
     world = World()
     world.deliver(landed("in/b1/a.csv"))
@@ -230,7 +277,7 @@ def test_one_that_is_put_off_does_not_let_go_what_another_worker_was_granted() -
 def test_a_delivery_whose_look_fails_is_acknowledged_with_a_due_row() -> None:
     world = World(inline=False)  # as if every look had failed
     made = calls_of(world, lambda: world.deliver(landed("in/b1/a.csv")))
-    assert made == ["insert event", "set due", "send wake-up"]
+    assert made == ["insert event", "move due", "send wake-up"]
     world = World()
     assert "set due" not in calls_of(world, lambda: world.deliver(landed("in/b1/a.csv")))
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -23,6 +23,13 @@ class Desk:
         self.due, self.wake_ups, self.clock = FakeDueTable(), FakeWakeUps(), FakeClock()
         self.scheduler = Scheduler(self.due, self.wake_ups, self.clock)
         self.calls: list[str] = []
+        self._visible: list[datetime] = []
+
+    def last_visible(self) -> datetime:
+        """When the last of the wake-ups can be taken. Asked after each call that may send one, at its time."""
+        new = self.wake_ups.sent[len(self._visible) :]
+        self._visible += [self.clock.now() + seconds * SECOND for _, seconds in new]
+        return max(self._visible)
 
 
 @pytest.fixture
@@ -139,7 +146,7 @@ def test_a_look_whose_row_was_changed_leaves_it(desk: Desk) -> None:
     assert "lane:a" in desk.due.rows
     desk.scheduler.reschedule(read, "lane:a", T0 + 15 * SECOND)
     assert desk.due.rows["lane:a"].at == T0
-    assert desk.wake_ups.sent == [("lane:a", 0.0)]
+    assert desk.wake_ups.sent == [("lane:a", 2.0)]
 
 
 def test_a_look_whose_row_was_moved_further_back_brings_it_forward(desk: Desk) -> None:
@@ -158,12 +165,77 @@ def test_two_looks_at_once_send_one_wake_up_for_the_next(desk: Desk) -> None:
     assert desk.wake_ups.sent == [("factory:adf", 60.0)]
 
 
-def test_a_start_under_an_ending_look_is_followed_at_once(desk: Desk) -> None:
+def test_a_start_under_an_ending_look_is_followed_in_a_moment(desk: Desk) -> None:
     read = desk.due.set("factory:adf", T0)  # the look that read it finds no permit
     desk.scheduler.bring_forward("factory:adf", T0 + 5 * SECOND)
     desk.scheduler.reschedule(read, "factory:adf", None)
-    assert desk.wake_ups.sent == [("factory:adf", 0.0)]
+    assert desk.wake_ups.sent == [("factory:adf", 2.0)]
     assert desk.due.rows["factory:adf"].at == T0
+
+
+# --- where looks come late, wake-ups must not become more and more ----------------------------------------------------
+
+
+def test_many_who_want_a_look_that_is_late_share_their_wake_ups(desk: Desk) -> None:
+    desk.due.set("factory:adf", T0)
+    desk.clock.advance(60 * SECOND)
+    for _ in range(100):
+        desk.scheduler.bring_forward("factory:adf", desk.clock.now() + 5 * SECOND)
+        desk.clock.advance(SECOND / 10)
+    assert len(desk.wake_ups.sent) == 1
+    assert min(seconds for _, seconds in desk.wake_ups.sent) >= 2
+
+
+def test_each_who_wants_a_look_that_is_late_has_one_that_begins_after_it(desk: Desk) -> None:
+    desk.due.set("factory:adf", T0)
+    desk.clock.advance(60 * SECOND)
+    for _ in range(50):
+        asked = desk.clock.now()
+        desk.scheduler.bring_forward("factory:adf", asked)
+        assert desk.last_visible() > asked
+        desk.clock.advance(SECOND / 7)
+
+
+def test_a_look_that_is_due_later_is_brought_forward_at_once(desk: Desk) -> None:
+    desk.due.set("lane:a", T0 + 30 * SECOND)
+    desk.scheduler.bring_forward("lane:a", T0)
+    assert desk.wake_ups.sent == [("lane:a", 0.0)]
+
+
+def test_the_later_looks_come_the_fewer_are_asked_for(desk: Desk) -> None:
+    desk.scheduler.wake_soon("lane:a")
+    for _ in range(600):
+        asked = desk.clock.now()
+        desk.scheduler.wake_soon("lane:a")  # a delivery whose look failed, and that of the wake-ups does not come
+        assert desk.last_visible() >= asked
+        desk.clock.advance(SECOND / 10)
+    assert desk.wake_ups.sent[0] == ("lane:a", 0.0)
+    assert len(desk.wake_ups.sent) <= 15
+    desk.scheduler.reschedule(desk.due.rows["lane:a"], "lane:a", None)
+    desk.scheduler.wake_soon("lane:a")
+    assert desk.wake_ups.sent[-1] == ("lane:a", 0.0)
+
+
+def test_a_look_before_its_time_leaves_the_row_to_the_one_that_is_due(desk: Desk) -> None:
+    read = desk.due.set("lane:a", T0 + 20 * SECOND)
+    desk.scheduler.reschedule(read, "lane:a", T0 + 30 * SECOND)
+    assert (desk.due.rows["lane:a"], desk.wake_ups.sent) == (read, [])
+    desk.scheduler.reschedule(read, "lane:a", T0 + 10 * SECOND)
+    assert (desk.due.rows["lane:a"].at, desk.wake_ups.sent) == (T0 + 10 * SECOND, [("lane:a", 10.0)])
+
+
+def test_a_late_look_is_taken_over_by_one_process(desk: Desk) -> None:
+    read = desk.due.set("factory:adf", T0)
+    desk.clock.advance(60 * SECOND)
+    other = Scheduler(desk.due, desk.wake_ups, desk.clock)
+    other.bring_forward("factory:adf", desk.clock.now())  # as whoever starts something does
+    until = desk.clock.now() + 30 * SECOND
+    taken = desk.scheduler.take_over(read, until)
+    assert taken is not None
+    assert (taken.at, desk.due.rows["factory:adf"].at) == (T0, until)
+    assert other.take_over(read, until) is None
+    desk.scheduler.reschedule(taken, "factory:adf", until + 30 * SECOND)
+    assert desk.due.rows["factory:adf"].at == until + 30 * SECOND
 
 
 def test_a_row_that_was_remembered_as_it_was_is_looked_at_once_more(desk: Desk) -> None:
@@ -173,7 +245,7 @@ def test_a_row_that_was_remembered_as_it_was_is_looked_at_once_more(desk: Desk) 
     due = desk.scheduler.due_by_now("factory:adf")
     sent = len(desk.wake_ups.sent)
     desk.scheduler.reschedule(due, "factory:adf", None)
-    assert desk.wake_ups.sent[sent:] == [("factory:adf", 0.0)]
+    assert desk.wake_ups.sent[sent:] == [("factory:adf", 2.0)]
     desk.scheduler.reschedule(desk.scheduler.due_by_now("factory:adf"), "factory:adf", None)
     assert desk.due.rows == {}
 
