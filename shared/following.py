@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 OVERLAP: Final = timedelta(minutes=10)
 """How far each query reaches back behind the one before: runs may show up late."""
 LATE: Final = timedelta(seconds=5)
-"""A look that comes so late is made by one process only: the others may be about to do the same work."""
+ALONE: Final = timedelta(seconds=10)
+"""A look that comes so LATE is made by one process ALONE for so long: the others are about to do the same work."""
 UNSEEN_LOOKS: Final = 3
 CURSOR_EVERY: Final = timedelta(minutes=5)
 """How far the cursor may lag behind: it is saved that seldom, and each query reaches back further meanwhile."""
@@ -78,7 +79,7 @@ class FollowedFactory:
         seen, self._seen = self._seen, None
         known = seen.resource if seen is not None and seen.etag == due.etag else None
         if self._clock.now() - due.at > LATE:
-            taken = self._scheduler.take_over(due, self._clock.now() + LATER)
+            taken = self._scheduler.take_over(due, self._clock.now() + ALONE)
             if taken is None:
                 return
             due = taken
