@@ -115,6 +115,7 @@ class _Cloud:
 
 
 def _cloud(settings: Settings, patience: Patience) -> _Cloud:
+    # Its own patience of five seconds is needed: after the last repeat msal asks for no token for a minute.
     credential = DefaultAzureCredential(managed_identity_client_id=settings.client_id)
     tables = storage.tables(settings.storage, credential, patience)
     blobs = storage.blobs(settings.storage, credential, patience)

@@ -112,7 +112,7 @@ def test_every_core_module_is_under_the_import_contract() -> None:
     assert set(core["source_modules"]) == modules
 
 
-LAZY = ("azure.ai", "azure.eventgrid", "local.", "ml.", "pytest", "hypothesis", "rich")
+LAZY = ("azure.ai", "azure.eventgrid", "azure.mgmt", "local.", "ml.", "pytest", "hypothesis", "rich")
 
 
 def test_importing_and_building_the_app_loads_no_machine_learning_sdk_and_no_test_package() -> None:

@@ -6,55 +6,63 @@ one call could become four runs. So a start is sent exactly once here, and what 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
-from azure.mgmt.datafactory import DataFactoryManagementClient
-from azure.mgmt.datafactory.models import (
-    ActivityRun,
-    PipelineResource,
-    PipelineRun,
-    RunFilterParameters,
-    RunQueryFilter,
-)
 
 from shared.cloud.patience import PATIENCE, Patience
 from shared.cloud.targets import asked, started
+from shared.cloud.transport import transport_to
 from shared.errors import TargetRefused
 from shared.ports import Run, RunStatus
 from shared.reactions import Job
 from shared.settings import ArmResource
+
+if TYPE_CHECKING:
+    from azure.mgmt.datafactory import DataFactoryManagementClient
+    from azure.mgmt.datafactory.models import (
+        ActivityRun,
+        PipelineResource,
+        PipelineRun,
+        RunFilterParameters,
+        RunQueryFilter,
+    )
 
 T = TypeVar("T")
 _NEVER_REPEATED: Final = 0
 
 
 class DataFactoryClient:
-    """Implements the port DataFactory."""
+    """Implements the port DataFactory. Its SDK takes half a second to import: not before the factory is asked."""
 
     def __init__(
         self, settings: ArmResource, arm_endpoint: str, credential: TokenCredential, patience: Patience = PATIENCE
     ) -> None:
         self.name = settings.name
         self._group = settings.resource_group
-        self._client = DataFactoryManagementClient(
-            credential,
-            settings.subscription_id,
-            base_url=arm_endpoint,
-            credential_scopes=[f"{arm_endpoint}/.default"],
-            connection_timeout=patience.connect,
-            read_timeout=patience.read,
-            retry_total=_NEVER_REPEATED,
-        )
+        self._connect = partial(_connected, settings.subscription_id, arm_endpoint, credential, patience)
+        self._lock = threading.Lock()
+        self._made: DataFactoryManagementClient | None = None
         self._briefly = patience.briefly
         self._declared: dict[str, tuple[str | None, frozenset[str]]] = {}
 
+    @property
+    def _client(self) -> DataFactoryManagementClient:
+        with self._lock:
+            if self._made is None:
+                self._made = self._connect()
+            return self._made
+
     def close(self) -> None:
-        self._client.close()
+        with self._lock:
+            client, self._made = self._made, None
+        if client is not None:
+            client.close()
 
     def declared_parameters(self, pipeline: str) -> frozenset[str]:
         """Read before every start, so that a changed pipeline is seen; unchanged ones cost a 304."""
@@ -111,13 +119,32 @@ class DataFactoryClient:
         return tuple(jobs.values())
 
 
+def _connected(
+    subscription: str, arm_endpoint: str, credential: TokenCredential, patience: Patience
+) -> DataFactoryManagementClient:
+    from azure.mgmt.datafactory import DataFactoryManagementClient
+
+    return DataFactoryManagementClient(
+        credential,
+        subscription,
+        base_url=arm_endpoint,
+        credential_scopes=[f"{arm_endpoint}/.default"],
+        transport=transport_to(arm_endpoint, connect=patience.connect, read=patience.read),
+        retry_total=_NEVER_REPEATED,
+    )
+
+
 def _query(after: datetime, before: datetime, filters: list[RunQueryFilter]) -> RunFilterParameters:
+    from azure.mgmt.datafactory.models import RunFilterParameters
+
     return RunFilterParameters(
         last_updated_after=after.astimezone(UTC), last_updated_before=before.astimezone(UTC), filters=filters or None
     )
 
 
 def _equals(operand: str, value: str) -> RunQueryFilter:
+    from azure.mgmt.datafactory.models import RunQueryFilter
+
     return RunQueryFilter(operand=operand, operator="Equals", values_property=[value])
 
 

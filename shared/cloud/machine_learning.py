@@ -16,12 +16,12 @@ from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPolicy
-from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
 from shared.cloud.online_deployments import OnlineDeployments
 from shared.cloud.patience import PATIENCE, Patience
 from shared.cloud.targets import asked, sought
+from shared.cloud.transport import transport_to
 from shared.cloud.workspace_jobs import WorkspaceJobs
 from shared.cloud.workspace_lists import Json, breached_runs, model_version, models_created, segment, texts
 from shared.errors import TargetBusy, TargetRefused, TargetUnavailable
@@ -59,7 +59,7 @@ class WorkspaceClient:
         self._path = settings.resource_id.rstrip("/")
         self._credential = credential
         # One request a call: what fails is asked again by the next look. Nothing here outlasts a delivery's patience.
-        transport = RequestsTransport(connection_timeout=patience.connect, read_timeout=patience.read)
+        transport = transport_to(arm_endpoint, connect=patience.connect, read=patience.read)
         bearer = BearerTokenCredentialPolicy(credential, f"{arm_endpoint}/.default")
         self._arm: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
             arm_endpoint, policies=[HeadersPolicy(), bearer], transport=transport
@@ -67,7 +67,7 @@ class WorkspaceClient:
         self._scoring: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
             arm_endpoint,
             policies=[HeadersPolicy()],
-            transport=RequestsTransport(connection_timeout=patience.connect, read_timeout=patience.scoring),
+            transport=transport_to(arm_endpoint, connect=patience.connect, read=patience.scoring),
         )
         self._data_plane: str | None = None
         self._deployments = OnlineDeployments(settings, arm_endpoint, credential, patience)

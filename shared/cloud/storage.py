@@ -10,20 +10,18 @@ from typing import Any, Final
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError
-from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
-from requests import RequestException, Session
-from requests.adapters import HTTPAdapter
+from requests import RequestException
 
 from shared.cloud.patience import PATIENCE, Patience
+from shared.cloud.transport import transport_to
 from shared.errors import StorageUnavailable
 from shared.settings import StorageSettings
 
-_CONNECTIONS: Final = 64
-"""Kept open by a client. By default it is 10: more threads at a time then make and drop a TLS connection per call."""
-
+_SOMEWHERE: Final = "https://core.windows.net"
+"""In place of an address that stands in a connection string: which proxy leads there."""
 _LONGEST_NAME: Final = 1024
 _NO_NAME: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
@@ -31,14 +29,9 @@ MOST_OPERATIONS: Final = 100
 """So many operations go into one transaction of a table, on one partition."""
 
 
-def _transport(patience: Patience) -> RequestsTransport:
-    session = Session()
-    session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
-    return RequestsTransport(session=session, connection_timeout=patience.connect, read_timeout=patience.read)
-
-
-def _options(patience: Patience) -> dict[str, Any]:
+def _options(patience: Patience, address: str | None) -> dict[str, Any]:
     return {
+        "transport": transport_to(address or _SOMEWHERE, connect=patience.connect, read=patience.read),
         "connection_timeout": patience.connect,
         "read_timeout": patience.read,
         "retry_total": patience.repeats,
@@ -46,14 +39,14 @@ def _options(patience: Patience) -> dict[str, Any]:
     }
 
 
-def _options_of_blobs_and_queues(patience: Patience) -> dict[str, Any]:
+def _options_of_blobs_and_queues(patience: Patience, address: str | None) -> dict[str, Any]:
     """These clients wait in a way of their own, 12 to 18 s before the first repeat: a delivery's 30 s would be over."""
     waits = {"initial_backoff": patience.backoff, "increment_base": 0, "random_jitter_range": patience.backoff / 2}
-    return {**_options(patience), **waits}
+    return {**_options(patience, address), **waits}
 
 
 def tables(settings: StorageSettings, credential: TokenCredential, patience: Patience = PATIENCE) -> TableServiceClient:
-    options = {**_options(patience), "transport": _transport(patience)}
+    options = _options(patience, settings.table_service_uri)
     if settings.connection_string is not None:
         return TableServiceClient.from_connection_string(settings.connection_string, **options)
     return TableServiceClient(settings.table_service_uri, credential=credential, **options)
@@ -70,14 +63,14 @@ def queue(
     """A queue of the app. `encoded`: texts travel as base64, which is what the queue trigger expects."""
     # Given to the queue's own client: QueueServiceClient does not hand its encoding on to the clients it makes.
     encoding: dict[str, Any] = {"message_encode_policy": TextBase64EncodePolicy()} if encoded else {}
-    options = {**encoding, **_options_of_blobs_and_queues(patience), "transport": _transport(patience)}
+    options = {**encoding, **_options_of_blobs_and_queues(patience, settings.queue_service_uri)}
     if settings.connection_string is not None:
         return QueueClient.from_connection_string(settings.connection_string, name, **options)
     return QueueClient(settings.queue_service_uri, name, credential=credential, **options)
 
 
 def blobs(settings: StorageSettings, credential: TokenCredential, patience: Patience = PATIENCE) -> BlobServiceClient:
-    options = _options_of_blobs_and_queues(patience)
+    options = _options_of_blobs_and_queues(patience, settings.blob_service_uri)
     if settings.connection_string is not None:
         return BlobServiceClient.from_connection_string(settings.connection_string, **options)
     return BlobServiceClient(settings.blob_service_uri, credential=credential, **options)
@@ -85,7 +78,7 @@ def blobs(settings: StorageSettings, credential: TokenCredential, patience: Pati
 
 def blobs_of(address: str, credential: TokenCredential, patience: Patience = PATIENCE) -> BlobServiceClient:
     """The blob service of a lake account."""
-    return BlobServiceClient(address, credential=credential, **_options_of_blobs_and_queues(patience))
+    return BlobServiceClient(address, credential=credential, **_options_of_blobs_and_queues(patience, address))
 
 
 def addressable(name: str) -> bool:

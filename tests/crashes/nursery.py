@@ -29,7 +29,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import azure.ai.ml
     import azure.ai.ml.entities
-    import azure.eventgrid  # noqa: F401 - loaded before the fork
+    import azure.eventgrid
+    import azure.mgmt.datafactory  # noqa: F401 - loaded before the fork
 
 from functions import intake, progress
 from shared import wiring
