@@ -22,19 +22,20 @@ _KINDS: Final[dict[str, type[Event]]] = {
     RunEnded.kind: RunEnded,
     FileOverdue.kind: FileOverdue,
 }
+_NAMES: Final = {kind: tuple(field.name for field in fields(cls)) for kind, cls in _KINDS.items()}
 
 
 def to_record(event: Event) -> dict[str, Value]:
     """The event's fields as they are; None is left out, collections become JSON."""
     record: dict[str, Value] = {"kind": event.kind, "schema": SCHEMA}
-    for field in fields(event):
-        value = getattr(event, field.name)
+    for name in _NAMES[event.kind]:
+        value = getattr(event, name)
         if isinstance(value, tuple):
             value = _json([asdict(breach) for breach in value])
         elif isinstance(value, Mapping):
             value = _json(value)
         if value is not None:
-            record[field.name] = value
+            record[name] = value
     return record
 
 

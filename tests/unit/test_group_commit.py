@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import Counter
@@ -155,6 +156,61 @@ def test_those_who_come_while_one_is_under_way_go_together_next(table: Table) ->
     table.go_on()
     assert [first.result(10)] + [each.result(10) for each in others] == [True, True, True, False, True]
     assert table.calls == [["first"], ["a", "b", "c", "d"]]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "joining", "batches"),
+    [
+        pytest.param(4, [3, 2, 0], [1, 9], id="as long as more come"),
+        pytest.param(4, [0, 2], [1, 4], id="nobody comes"),
+        pytest.param(3, [3], [1, 3], id="too few to wait for more"),
+        pytest.param(4, [60, 60], [1, 64], id="no more than go together"),
+    ],
+)
+def test_the_leader_of_many_lets_those_join_who_come_at_once(
+    table: Table, waiting: int, joining: list[int], batches: list[int]
+) -> None:
+    pauses = iter(joining)
+    numbers = itertools.count()
+    threads: list[threading.Thread] = []
+
+    def come() -> None:
+        threads.append(threading.Thread(target=group.add, args=(PLACE, f"{next(numbers)}"), daemon=True))
+        threads[-1].start()
+
+    def pause(_seconds: float) -> None:
+        there = group.waiting(PLACE)
+        more = next(pauses)
+        for _ in range(more):
+            come()
+        until(lambda: group.waiting(PLACE) == there + more)
+
+    group: GroupCommit[str] = GroupCommit(alone=table.alone, together=table.together, most=64, gather=30, pause=pause)
+    table.close()
+    come()
+    until(lambda: table.entered == 1)
+    for _ in range(waiting):
+        come()
+    until(lambda: group.waiting(PLACE) == waiting)
+    table.go_on()
+    for thread in threads:
+        thread.join(10)
+    assert [len(batch) for batch in table.calls] == batches
+
+
+def test_a_leader_waits_no_longer_than_it_was_told_to(table: Table) -> None:
+    group: GroupCommit[str] = GroupCommit(
+        alone=table.alone, together=table.together, most=64, gather=0, pause=lambda _: pytest.fail("it paused")
+    )
+    table.close()
+    threads = [threading.Thread(target=group.add, args=(PLACE, f"{n}"), daemon=True) for n in range(9)]
+    for thread in threads:
+        thread.start()
+    until(lambda: group.waiting(PLACE) == 8)
+    table.go_on()
+    for thread in threads:
+        thread.join(10)
+    assert [len(batch) for batch in table.calls] == [1, 8]
 
 
 def test_a_place_does_not_wait_for_another(table: Table) -> None:
