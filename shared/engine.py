@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -146,8 +147,8 @@ class Engine:
         """Makes sure of a look at a lane."""
         self._scheduler.bring_forward(lane_key(lane), self._clock.now())
 
-    def _make_sure_of_a_look(self) -> None:
-        self._followed.make_sure_of_a_look()
+    def _make_sure_of_a_look(self) -> Callable[[], None]:
+        return self._followed.make_sure_of_a_look()
 
     def look(self, key: str) -> None:
         """Looks at what a wake-up names.

@@ -70,10 +70,10 @@ class FollowedFactory:
         self._unseen_looks: dict[tuple[str, str], int] = {}
         self._begun: set[tuple[str, str]] = set()
 
-    def make_sure_of_a_look(self) -> None:
-        """Called before every start, so that no run goes unfollowed."""
+    def make_sure_of_a_look(self) -> Callable[[], None]:
+        """Called before every start, so that no run goes unfollowed; what it gives, after that."""
         key = factory_key(self._factory.name)
-        self._scheduler.bring_forward(key, self._clock.now() + follow_interval(timedelta(0)))
+        return self._scheduler.due_by(key, self._clock.now() + follow_interval(timedelta(0)))
 
     def look(self, due: Due) -> None:
         seen, self._seen = self._seen, None

@@ -189,11 +189,19 @@ class Scheduler:
 
     def bring_forward(self, key: str, at: datetime) -> None:
         """A look is due at `at` or earlier, whatever a look that is about to end has seen."""
+        self.due_by(key, at)()
+
+    def due_by(self, key: str, at: datetime) -> Callable[[], None]:
+        """The same; its wake-up is sent by what this gives, for whoever has something to do first."""
         before, after = self._hasten(key, at)
-        if before is None or before - after > SOON:
-            self.wake(key, after)
-        elif after <= self._clock.now():
-            self._wake_once_more(key, after)
+
+        def wake() -> None:
+            if before is None or before - after > SOON:
+                self.wake(key, after)
+            elif after <= self._clock.now():
+                self._wake_once_more(key, after)
+
+        return wake
 
     def _wake_once_more(self, key: str, due: datetime) -> None:
         """For a row that was due already: its wake-up may be used up by a look that has read before this.

@@ -30,7 +30,7 @@ class Movers:
         clock: Clock,
         steps: Steps,
         topic: bool,
-        follow: Callable[[], None],
+        follow: Callable[[], Callable[[], None]],
         look_soon: Callable[[str], None],
     ) -> None:
         """`topic`: whether there is one to tell anything. `follow`, `look_soon`: as PipelineRuns wants them."""

@@ -31,10 +31,11 @@ class PipelineRuns:
         lake: Lake,
         clock: Clock,
         steps: Steps,
-        follow: Callable[[], None],
+        follow: Callable[[], Callable[[], None]],
         look_soon: Callable[[str], None],
     ) -> None:
-        """`follow` makes sure that a look at the factory is due, before every start; `look_soon`, one at a lane."""
+        """`follow` makes sure of a look at the factory, before every start, and gives what makes it quick, after
+        that; `look_soon` makes sure of one at a lane."""
         self._clock = clock
         saving = self._steps = RunSteps(starts=starts, factory=factory, clock=clock, steps=steps)
         preparing = Preparing(

@@ -35,7 +35,7 @@ class Starting:
         clock: Clock,
         steps: RunSteps,
         preparing: Preparing,
-        follow: Callable[[], None],
+        follow: Callable[[], Callable[[], None]],
     ) -> None:
         self._factory = factory
         self._preparing = preparing
@@ -69,8 +69,11 @@ class Starting:
                 f"pipeline {action.pipeline} does not declare the parameter(s) {', '.join(undeclared)}: "
                 "not started, because ADF would refuse them and a run without the stamp cannot be recognised",
             )
-        self._follow()
-        return self._post(self._steps.intend(step, granted, f"pipeline {action.pipeline}"), granted)
+        wake = self._follow()
+        try:
+            return self._post(self._steps.intend(step, granted, f"pipeline {action.pipeline}"), granted)
+        finally:
+            wake()  # not before: the run would begin so much later, and the look is due whether it is waked or not
 
     def _post(self, step: Step, granted: Granted | None = None) -> Step:
         reaction = step.reaction
