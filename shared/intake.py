@@ -100,8 +100,17 @@ class Intake:
     def has_taken(self, event: Event) -> bool:
         """Whether every rule that it matches, if any, has done with it: a reaction took it, or it was skipped."""
         key = events.event_key(event)
-        lanes = (lane_id(rule.name, match.key) for rule, match in self._rules.match(event))
-        return all(self._lanes.taken(lane, [key]) for lane in lanes)
+        return all(self._lanes.taken(lane, [key]) for lane in self._lanes_of(event))
+
+    def see_to(self, event: Event) -> None:
+        """Makes sure that what took an event goes on: its process may have died, and nobody delivers it once more."""
+        for lane in self._lanes_of(event):
+            head = self._lanes.read(lane).head
+            if head is not None and (head.claim is not None or head.running is not None):
+                self._scheduler.wake_soon(lane_key(lane))
+
+    def _lanes_of(self, event: Event) -> list[str]:
+        return [lane_id(rule.name, match.key) for rule, match in self._rules.match(event)]
 
     def receive_queued(self, text: str) -> None:
         """Takes the message of a queue: one event, or an array of them, which a webhook's host would have taken apart.

@@ -92,7 +92,10 @@ class Sources:
         rest: datetime | None = None
         for event in found:
             # One that no rule waits for is left alone, too: every list would record it once more.
-            if isinstance(event, Refused) or self.intake.has_taken(event):
+            if isinstance(event, Refused):
+                continue
+            if self.intake.has_taken(event):
+                self.intake.see_to(event)
                 continue
             if len(new) == AT_MOST:
                 rest = event.time

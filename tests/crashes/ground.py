@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.data.tables import TableServiceClient
@@ -22,6 +22,7 @@ from shared.settings import MANIFEST_CONTAINER, POISON_QUEUE, TABLES, WAKE_UP_QU
 from tests.scenarios.stage import Stage
 
 Rows = Mapping[str, list[dict[str, Any]]]
+_A_STORY = timedelta(minutes=45)
 _FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -44,8 +45,10 @@ class Ground:
             client.close()
 
     def due(self) -> list[Due]:
-        """All that is due, however late, the earliest first."""
-        return sorted(self._due.due(_FOR_EVER), key=lambda due: due.at)
+        """All that is due, however late, the earliest first; of chores, what is not for the next hour."""
+        soon = datetime.now(UTC) + _A_STORY
+        found = (due for due in self._due.due(_FOR_EVER) if due.at < soon or not due.key.startswith("upkeep:"))
+        return sorted(found, key=lambda due: due.at)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         return [dict(row) for row in self._clients[table].list_entities()]

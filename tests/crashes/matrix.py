@@ -35,6 +35,7 @@ LOOKS_AT_MOST = 200
 TRIES = 3
 """How often a death is tried at the call that is meant. A look during a delivery has 5 s in the time that passes for
 everybody; where the machine is so busy that it takes longer, the calls are in another order."""
+SWEEP = "the sweep"
 _NUMBERS = itertools.count()
 _NAMES = re.compile(
     r"(app|lake)[0-9]{3}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24}|-[0-9]{14}|-[0-9a-f]{4}$"
@@ -71,7 +72,7 @@ class Case:
     Attributes:
         unique: part of every name that is the case's own.
         now: when it begins.
-        events: what Event Grid has to deliver.
+        events: what Event Grid has to deliver; SWEEP: the timer of the sweep, which comes again if it fails.
         rows: what is there when it begins.
         settings: beside those of the stage and the factory.
     """
@@ -103,6 +104,14 @@ class DryRun:
     def moments(self, first: int = 1) -> range:
         """Before and after each call, from one of them on."""
         return range(2 * first - 1, 2 * len(self.calls) + 1)
+
+    def changes(self) -> list[int]:
+        """At the first call, and after each that is no GET.
+
+        A GET changes nothing, so nobody can tell a death before it from one after it, nor from one after the call
+        that came before: what lies between is memory. For stories that mostly ask.
+        """
+        return [1, *(2 * number for number, call in enumerate(self.calls, 1) if not call.startswith("GET "))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +200,7 @@ class Matrix:
                     died.append(self._death(lot, dry, moment, again=again))
                 except AssertionError as wrong:
                     failures[moment] = str(wrong)
+                    return  # a process of this lot may still wait for commands
 
         with ThreadPoolExecutor(len(self._lots)) as pool:
             list(pool.map(work, self._lots))
@@ -220,7 +230,8 @@ class Matrix:
             if differ:
                 raise AnotherStory(f"the calls before the death are not those of the dry run: {differ[:3]}") from None
         else:
-            raise AssertionError("it was to die, and it lived")
+            first.end()
+            raise AssertionError(f"it was to die, and lived: {len(first.calls)} calls, {len(dry.calls)} in the dry run")
         death = Death(call=dry.calls[(moment + 1) // 2 - 1], made=moment % 2 == 0)
         self._story.check_death(lot, case, death)
         if again:
@@ -242,7 +253,10 @@ class Matrix:
     @staticmethod
     def _deliver(process: Process, world: World) -> None:
         while world.left:
-            process.deliver(world.left[0], world.now)
+            if world.left[0] is SWEEP:
+                process.sweep(world.now)
+            else:
+                process.deliver(world.left[0], world.now)
             world.acknowledged.append(world.left.popleft())
 
     @staticmethod

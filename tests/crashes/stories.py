@@ -13,6 +13,7 @@ from local.progress import Immediately, Outcome
 from shared.notifications import Kind
 from shared.reactions import State
 from tests.crashes.matrix import (
+    SWEEP,
     Case,
     Death,
     DryRun,
@@ -25,6 +26,8 @@ from tests.crashes.matrix import (
     the_manifest,
     the_reaction,
 )
+from tests.scenarios.lost import RULES as LOST
+from tests.scenarios.lost import SEE, Workspace
 from tests.scenarios.serving import BETTER, Serving, breaches
 from tests.scenarios.serving import RULES as DEPLOY
 from tests.scenarios.stage import RULES as SCORE
@@ -216,12 +219,7 @@ class Rollout(Story):
         return Case(unique=unique, factory=new_factory(lot, unique), now=now, events=[event], settings=names)
 
     def moments(self, dry: DryRun) -> Iterable[int]:
-        """At the first call, and after each that is no GET.
-
-        A GET changes nothing, so nobody can tell a death before it from one after it, nor from one after the call
-        that came before: what lies between is memory. A rollout mostly asks.
-        """
-        return [1, *(2 * number for number, call in enumerate(dry.calls, 1) if not call.startswith("GET "))]
+        return dry.changes()
 
     def next_event(self, lot: Lot, case: Case) -> str:
         return self._serving(lot, case.unique).register("3", {**BETTER, "live.version": self.live})
@@ -249,6 +247,27 @@ class RolloutBack(Rollout):
         """As of any rollout, from the smoke test on: until then it is the story of one."""
         tested = next(number for number, call in enumerate(dry.calls, 1) if call.endswith("/score"))
         return [moment for moment in super().moments(dry) if moment >= 2 * tested]
+
+
+class LostModel(Story):
+    """Nobody told of a model; the sweep has the hour's chores done, and one of them finds it."""
+
+    name = "a model nobody told of"
+    rules = LOST
+    pipelines = (SEE,)
+    settings: ClassVar[Mapping[str, str]] = {"MODEL": "clf-none", "MONITOR": "drift-none"}  # each case has its own
+
+    def begin(self, lot: Lot, unique: str) -> Case:
+        names = {"MODEL": f"clf-{unique}", "MONITOR": f"drift-{unique}"}
+        Workspace(lot.stage, names["MODEL"], names["MONITOR"]).register("1")
+        factory = new_factory(lot, unique, self.pipelines)
+        return Case(unique=unique, factory=factory, now=datetime.now(UTC), events=[SWEEP], settings=names)
+
+    def moments(self, dry: DryRun) -> Iterable[int]:
+        return dry.changes()
+
+    def check(self, lot: Lot, case: Case, death: Death | None) -> None:
+        assert_started(lot, case, the_reaction(lot, State.SUCCEEDED, 1))
 
 
 class Refused(Story):

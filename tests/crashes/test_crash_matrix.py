@@ -14,6 +14,7 @@ from tests.crashes.stories import (
     FailingRun,
     HiddenRun,
     LoneFile,
+    LostModel,
     Notice,
     Refused,
     Rollout,
@@ -21,7 +22,7 @@ from tests.crashes.stories import (
 )
 
 pytestmark = [pytest.mark.cloud, pytest.mark.timeout(600)]
-STORIES = (HiddenRun, Burst, FailingRun, DriftJob, Rollout, RolloutBack, Refused, Notice)
+STORIES = (HiddenRun, Burst, FailingRun, DriftJob, Rollout, RolloutBack, LostModel, Refused, Notice)
 
 
 @pytest.fixture(autouse=True)

@@ -234,18 +234,21 @@ def test_a_workspace_that_does_not_answer_is_asked_again_and_nothing_is_passed_o
     assert at.batches() == [("clf-a", 1)]
 
 
-def test_a_process_that_dies_in_the_middle_loses_none() -> None:
+@pytest.mark.parametrize("die", [True, False], ids=["process dies", "storage fails"])
+@pytest.mark.parametrize("models", [1, 3])
+def test_a_process_that_dies_in_the_middle_loses_none(die: bool, models: int) -> None:
     for call in range(1, 60):
         at = desk()
         at.lists().models()
         at.hour()
-        for n in range(3):
+        for n in range(models):
             at.register(str(n), T0 + timedelta(minutes=30 + n))
-        at.break_call(call, die=call % 2 == 0)
+        at.break_call(call, die=die)
         at.survive(lambda at=at: at.lists().models())
         at.nothing_breaks()
         at.end()
-        assert sum(count for _, count in at.batches()) == 3, f"call {call} failed"
+        assert sum(count for _, count in at.batches()) == models, f"call {call} failed"
+        assert set(at.states()) == {"succeeded"}, f"after call {call} nobody saw to what was taken"
 
 
 def test_many_new_models_are_taken_in_over_several_looks() -> None:
@@ -269,14 +272,14 @@ def test_an_idle_hour_is_cheap() -> None:
     at.end()
     before = at.storage.calls
     at.lists().models()
-    # its head twice, the list (which is none of storage's), and whether the one that is there is known
-    assert at.storage.calls - before == 4
+    # its head twice, the list (none of storage's), whether the one that is there is known, and its lane at rest
+    assert at.storage.calls - before == 5
     before = at.storage.calls
     at.clock.advance(2 * EVERY)
     at.lists().models()
     at.hour()
     at.lists().models()
-    assert at.storage.calls - before == 2 * 3 + 1
+    assert at.storage.calls - before == 2 * 3 + 2
 
 
 def test_storage_that_is_down_leaves_the_list_where_it_was() -> None:
