@@ -5,7 +5,7 @@ DATA ?=
 HOST ?= local
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo run test test-mutants test-soak bench check package adf-evaluator clean
+.PHONY: help demo run test test-faults test-mutants test-soak bench check package adf-evaluator clean
 .PHONY: setup setup-bench setup-dev setup-check
 .DEFAULT_GOAL := help
 
@@ -24,6 +24,9 @@ test: setup setup-check  ## every test: unit, contracts, scenarios, crashes, end
 
 test-soak: setup  ## 10,000 files while processes are killed and storage fails: minutes; the result is .relearn/soak.json
 	@$(VENV)/python -m tests.soak
+
+test-faults: setup  ## every fault on every route; `make test` leaves out some hundred (five minutes or more)
+	@FAULT_MATRIX=whole $(VENV)/python -m pytest tests/faults
 
 test-mutants: setup  ## plants faults of one line in copies of the code: the tests must notice each (some minutes)
 	@$(VENV)/python -m tests.mutants

@@ -43,13 +43,20 @@ NEVER: Final = (-1.0, -1.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One route. `but`: the faults, by their names, that lead to something else."""
+    """One route.
+
+    Attributes:
+        but: the faults, by their names, that lead to something else.
+        every: whether each of its cells is part of `make test`; else one of each kind is (ONE_OF_EACH_KIND), and
+            `make test-faults` plays them all. Its story is a long one, or it is a question that is asked again anyway.
+    """
 
     story: str
     asks: Mapping[str, int]
     why: str
     then: Cell
     but: Mapping[str, Cell] = field(default_factory=dict)
+    every: bool = True
 
     def cell(self, fault: str) -> Cell:
         return next((cell for names, cell in self.but.items() if fault in names.split()), self.then)
@@ -74,6 +81,7 @@ POSTED: Final = {"429+ 500 503 504": 3}
 """The same for POST (inserts and transactions): whatever arrived may have had its effect."""
 BLOB: Final = {"500 502 503 504 reset lost": 3, "hang": 2}
 """The blobs' client, for PUT."""
+BLOB_READ: Final = {"500 502 503 504 reset truncated lost": 3, "hang": 2}
 HEAD: Final = {"500 502 503 504 reset lost": 3, "hang": 2}
 QUEUE: Final = {"500 502 503 504 reset truncated lost": 3, "hang": 2}
 
@@ -343,4 +351,167 @@ _SWEEP: Final[Mapping[str, Row]] = {
     ),
 }
 
-ROWS: Final[Mapping[str, Row]] = {**_PIPELINE, **_TOO_LONG, **_DOORS, **_JOBS, **_SWEEP}
+_HIDDEN: Final[Mapping[str, Row]] = {
+    "adf GET pipelineruns/{}": Row(
+        story="hidden",
+        asks=ONCE,
+        why="whatever it says, the factory is asked again; 404 says that there is none, and its list knows better",
+        then=Cell(waits=FOLLOWED_LATER),
+        but={"404": Cell(waits=NEVER)},
+    ),
+}
+
+_TOLD: Final[Mapping[str, Row]] = {
+    "topic POST api/events": Row(
+        story="told",
+        asks=ONCE,
+        why="a clear no is not repeated, everything else is told again, under the same id",
+        then=Cell(sent=2, waits=(30, 30)),
+        but={"400 401 403 409 412": Cell(effects=0, waits=NEVER)},
+    ),
+}
+
+NOBODY_TOLD: Final = Cell(delivered=0)
+LISTED_LATER: Final = replace(NOBODY_TOLD, waits=(900, 900))
+NEXT_HOUR: Final = replace(NOBODY_TOLD, waits=(3600, 3600))
+_CHORES: Final[Mapping[str, Row]] = {
+    "aml GET models": Row(story="lost model", asks=ONCE, why="it is listed again, so far back", then=LISTED_LATER),
+    "aml GET models/{}/versions": Row(
+        story="lost model", asks=ONCE, why="it is listed again, so far back", then=LISTED_LATER
+    ),
+    "table POST $batch permits source head": Row(
+        story="lost model",
+        asks=POSTED,
+        why="how far was listed is only kept; the chore raises, so it comes again, and what it found is known then",
+        then=replace(NOBODY_TOLD, failed_looks=1),
+        but={"404 409 412": NOBODY_TOLD},
+    ),
+    "aml GET jobs": Row(story="lost breach", asks=ONCE, why="it is listed again, so far back", then=LISTED_LATER),
+    "aml GET (workspace)": Row(
+        story="lost breach", asks=ONCE, why="it says whom to ask for a run's parts", then=LISTED_LATER
+    ),
+    "aml GET _local/discovery": Row(
+        story="lost breach", asks=ONCE, why="without it nobody can be asked for a run's parts", then=LISTED_LATER
+    ),
+    "aml GET runs/{}/children": Row(
+        story="lost breach",
+        asks=ONCE,
+        why="it is listed again, so far back; 404 says that there are no parts, until the next list",
+        then=LISTED_LATER,
+        but={"404": NEXT_HOUR},
+    ),
+    "blob GET dead-letters?comp=list": Row(
+        story="given up",
+        asks=BLOB_READ,
+        why="the chore raises, so it comes again",
+        then=replace(NOBODY_TOLD, failed_looks=1),
+    ),
+    "blob GET dead-letters/{}": Row(
+        story="given up",
+        asks=BLOB_READ,
+        why="this one is kept for the next hour, and the others are taken in; 404 says that somebody else has done so",
+        then=NEXT_HOUR,
+        but={"404": Cell(states=(), delivered=0, sent=0, effects=0, waits=NEVER)},
+    ),
+    "blob DELETE dead-letters/{}": Row(
+        story="given up",
+        asks=BLOB,
+        why="its events are taken in, and known in an hour, when it is tried again",
+        then=replace(NOBODY_TOLD, effects=0, waits=NEVER),
+        but={"404 truncated lost": replace(NOBODY_TOLD, waits=NEVER)},
+    ),
+}
+
+ROLLED_BACK: Final = Cell(states=("rolled-back",), effects=0, waits=NEVER)
+NOT_LIVE: Final = Cell(states=("failed",), effects=0, waits=NEVER)
+ASKED_SOON: Final = Cell(waits=(15, 15))
+_ROLLOUTS: Final[Mapping[str, Row]] = {
+    "aml GET models/{}/versions/{}": Row(
+        story="rollout",
+        asks=ONCE,
+        why="nothing is decided without its metric; 404 says that there is none, and that is asked for once more",
+        then=Cell(waits=(30, 30)),
+        but={"404": Cell(waits=(0, 0))},
+    ),
+    "aml GET onlineendpoints/{}": Row(
+        story="rollout",
+        asks=ONCE,
+        why="nothing is decided without what is live; 404 says that nothing is, and that is asked for once more",
+        then=Cell(waits=(30, 30)),
+        but={"404": Cell(waits=(0, 0))},
+    ),
+    "aml GET onlineendpoints/{}/deployments": Row(
+        story="rollout",
+        asks=ONCE,
+        why="as the endpoint itself",
+        then=Cell(waits=(30, 30)),
+        but={"404": Cell(waits=(0, 0))},
+    ),
+    "table POST $batch permits endpoint grant": Row(
+        story="rollout", asks=POSTED, why="a grant is idempotent", then=UNNOTICED
+    ),
+    "aml PUT onlineendpoints/{}/deployments/{}": Row(
+        story="rollout",
+        asks=ONCE,
+        why="a no makes nothing; in doubt the name is asked for before it is sent again",
+        then=Cell(sent=2, waits=THIRTY),
+        but={A_NO_OF_AML: NOT_LIVE, "429+": Cell(sent=2, waits=ADVISED), LOST: Cell(waits=NEVER)},
+    ),
+    "aml POST onlineendpoints/{}/listkeys": Row(
+        story="rollout",
+        asks=ONCE,
+        why="without a key there is no smoke test, and without that nothing goes live",
+        then=ASKED_SOON,
+        but={A_NO_OF_AML: ROLLED_BACK, "409 429": Cell(waits=(30, 30)), "429+": Cell(waits=(7, 7))},
+    ),
+    "aml POST online/{}/score": Row(
+        story="rollout",
+        asks=ONCE,
+        why="a model that answers badly goes back; what may be the way there is tried again",
+        then=ASKED_SOON,
+        but={"400 401 403 404 409 412 500": ROLLED_BACK},
+    ),
+    "aml PUT onlineendpoints/{}": Row(
+        story="rollout",
+        asks=ONCE,
+        why="a no leaves production as it is; else it is sent again, unless the traffic is as it should be",
+        then=ASKED_SOON,
+        but={
+            A_NO_OF_AML: NOT_LIVE,
+            "409 429": Cell(waits=(30, 30)),
+            "429+": Cell(waits=(7, 7)),
+            LOST: Cell(waits=NEVER),
+        },
+    ),
+    "aml DELETE onlineendpoints/{}/deployments/{}": Row(
+        story="rollout",
+        asks=ONCE,
+        why="the new one is live; one that cannot be removed stays, and the reaction's reason says so",
+        then=ASKED_SOON,
+        but={
+            "400 401 403 412": Cell(effects=0, waits=NEVER),
+            "404": Cell(waits=NEVER),
+            "409 429": Cell(waits=(30, 30)),
+            "429+": Cell(waits=(7, 7)),
+            LOST: Cell(waits=NEVER),
+        },
+    ),
+    "table DELETE permits endpoint p!": Row(
+        story="rollout",
+        asks=WRITTEN,
+        why="its end is saved: whoever wants the endpoint next frees it; 404 says that it is free",
+        then=Cell(failed_looks=1, waits=NEVER, left=("permit endpoint",)),
+        but={"404 truncated": Cell(waits=NEVER), "lost": Cell(failed_looks=1, waits=NEVER)},
+    ),
+}
+
+ROWS: Final[Mapping[str, Row]] = {
+    **_PIPELINE,
+    **_HIDDEN,
+    **_TOO_LONG,
+    **_DOORS,
+    **_JOBS,
+    **_TOLD,
+    **{route: replace(row, every=False) for route, row in {**_ROLLOUTS, **_CHORES}.items()},
+    **_SWEEP,
+}

@@ -28,6 +28,8 @@ FAULTS: Mapping[str, Action] = {
     "lost": AcceptThen(Drop()),
 }
 """429+ is one with Retry-After. What is truncated or lost is an answer: the work is done."""
+ONE_OF_EACH_KIND = ("403", "404", "429+", "503", "lost")
+"""A no, "not there", patience, trouble, and an answer that does not arrive."""
 
 
 def action_of(fault: str, route: str) -> Action:

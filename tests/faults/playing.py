@@ -220,7 +220,7 @@ class Play:
     def _left(self) -> tuple[str, ...]:
         due = [each.key.partition(":")[0] for each in self._due()]
         permits = self.stage.permits()
-        return (*(f"due {kind}" for kind in due), *(f"permit {name}" for name in permits))
+        return (*(f"due {kind}" for kind in due), *(f"permit {name.partition(':')[0]}" for name in permits))
 
 
 def _with_client(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
+from local.event_grid import topic_id
 from local.progress import ByHand, Immediately
+from shared.dead_letters import CHORE as DEAD_LETTERS
+from shared.looks import upkeep_key
 from shared.settings import POISON_QUEUE
+from shared.sources import MODELS, MONITORS
 from tests.faults.playing import Play, Story
+from tests.scenarios.lost import RULES as LOST_RULES
+from tests.scenarios.lost import SEE, DeadLetters, Workspace
+from tests.scenarios.serving import BETTER, Serving
+from tests.scenarios.serving import RULES as DEPLOY_RULES
 from tests.scenarios.stage import RULES as SCORE_RULES
 from tests.scenarios.stage import Stage
+from tests.scenarios.test_notify import RULES as TELL_RULES
 from tests.scenarios.test_renames import renamed
 from tests.scenarios.workspace_jobs import RULES as JOB_RULES
 from tests.scenarios.workspace_jobs import Training
@@ -124,6 +134,119 @@ class JobTooLong(JobRuns):
         return stage
 
 
+class Deployed(Landed):
+    """A better model is registered, and goes live."""
+
+    name = "rollout"
+    effect = "aml PUT onlineendpoints/{}/deployments/{}"
+    rules = DEPLOY_RULES
+
+    def begin(self, make: Make) -> Stage:
+        unique = uuid.uuid4().hex[:12]
+        names = {"ENDPOINT": f"ep-{unique}", "MODEL": f"clf-{unique}"}
+        self.stage = make(rules=self.rules, extra_settings=names)
+        self.serving = Serving(self.stage, endpoint=names["ENDPOINT"], model=names["MODEL"])
+        self.serving.already_live("1")
+        self.serving.online.scoring = lambda *_: (200, {"result": [0, 1, 0]}, 0.01)
+        self.event = self.serving.register("2", BETTER)
+        return self.stage
+
+    def effects(self) -> int:
+        """1 if version 2, and nothing else, is live."""
+        return int(self.serving.standing() == (["2"], {"2": 100}))
+
+
+class Hidden(Landed):
+    """The factory's list does not show the run at first, so that it is asked for by its id."""
+
+    name = "hidden"
+
+    def begin(self, make: Make) -> Stage:
+        stage = super().begin(make)
+        stage.factory.hide(polls=4)
+        return stage
+
+
+class Told(Landed):
+    """A file lands, and subscribers are told."""
+
+    name = "told"
+    effect = "topic POST api/events"
+    rules = TELL_RULES
+
+    def begin(self, make: Make) -> Stage:
+        stage = super().begin(make)
+        self.topic = f"faults-{uuid.uuid4().hex[:12]}"
+        address = f"{stage.cloud.arm_url}/topics/{self.topic}/api/events"
+        stage.extra_settings = {**stage.extra_settings, "RELEARN_EVENTS_TOPIC_ENDPOINT": address}
+        stage.restart()
+        return stage
+
+    def effects(self) -> int:
+        """How many different things they were told: one that comes twice has the id of the first."""
+        told = self.stage.cloud.event_grid.published(topic_id(self.topic))
+        return len({published.event.id for published in told})
+
+
+class Lost(Landed):
+    """Nobody told of a model: the hourly list finds it."""
+
+    name = "lost model"
+    chore = MODELS
+
+    def begin(self, make: Make) -> Stage:
+        unique = uuid.uuid4().hex[:12]
+        names = {"MODEL": f"clf-{unique}", "MONITOR": f"drift-{unique}"}
+        self.stage = make(rules=LOST_RULES, extra_settings=names, pipelines=(SEE,))
+        self.stage.cloud.machine_learning.reset()
+        self.workspace = Workspace(self.stage, names["MODEL"], names["MONITOR"])
+        self.lose()
+        return self.stage
+
+    def lose(self) -> None:
+        self.workspace.register("1")
+
+    def happen(self, play: Play) -> None:
+        key = upkeep_key(self.chore)
+        for _ in range(TRIES):
+            if play.survive(self.stage.sweep):
+                break
+        for _ in range(TRIES):
+            due = self.stage.due.get(key)
+            if due is not None:
+                self.stage.clock.advance_to(max(due.at, self.stage.clock.now()))
+            if play.survive(lambda: self.stage.look(key)) and self.stage.posts():
+                return
+
+
+class LostBreach(Lost):
+    """Nobody told of a breach."""
+
+    name = "lost breach"
+    chore = MONITORS
+
+    def lose(self) -> None:
+        self.workspace.breach()
+
+
+class GivenUp(Lost):
+    """Event Grid gave up an event, and wrote it into a blob."""
+
+    name = "given up"
+    chore = DEAD_LETTERS
+
+    def lose(self) -> None:
+        event = self.workspace.register("1", age=timedelta(hours=3))
+        self.letters = DeadLetters(self.stage)
+        self.letters.put(json.dumps([json.loads(event)]))
+
+    def effects(self) -> int:
+        """Runs, and none at all as long as the dead letter is there."""
+        left = self.letters.there()
+        self.letters.close()
+        return super().effects() if not left else 0
+
+
 class Poisoned(Landed):
     """A wake-up was poisoned: the sweep makes its key due again, and the message is gone."""
 
@@ -154,5 +277,19 @@ class Poisoned(Landed):
             return int(poison.get_queue_properties().approximate_message_count == 0)
 
 
-_ALL: tuple[type[Any], ...] = (Pipeline, TooLong, Renamed, Unwanted, JobRuns, JobTooLong, Poisoned)
+_ALL: tuple[type[Any], ...] = (
+    Pipeline,
+    TooLong,
+    Hidden,
+    Renamed,
+    Unwanted,
+    JobRuns,
+    JobTooLong,
+    Told,
+    Deployed,
+    Lost,
+    LostBreach,
+    GivenUp,
+    Poisoned,
+)
 STORIES: Mapping[str, Callable[[], Story]] = {story.name: story for story in _ALL}
