@@ -351,4 +351,28 @@ MUTANTS: Final = (
         "return event.accepted >= head.claimed and head.ended is None",
         ("tests/unit/test_decisions.py",),
     ),
+    Mutant(
+        "everybody who wants a look that is late sends a wake-up of his own",
+        5,
+        "shared/looks.py",
+        "        if not self._will_be_looked_at(key, at):\n            self.wake(key, at)\n\n    def take_over",
+        "        self.wake(key, at)\n\n    def take_over",
+        (LOOKS, "tests/unit/test_followed.py"),
+    ),
+    Mutant(
+        "a late look at the factory is made by every process that is woken",
+        5,
+        "shared/following.py",
+        "if self._clock.now() - due.at > LATE:",
+        "if False:",
+        ("tests/unit/test_followed.py",),
+    ),
+    Mutant(
+        "a look before its time moves the row on",
+        5,
+        "shared/looks.py",
+        "(early and due.at < at)",
+        "(early and due.at == at)",
+        (LOOKS,),
+    ),
 )

@@ -70,6 +70,10 @@ def test_many_late_deliveries_end_nothing() -> None:
         world.look_when_due()
     for n in range(files):
         world.deliver(landed(f"in/b1/{n}.csv"))
+    [lane] = [key for key in world.due.rows if key.startswith("lane:")]
+    world.clock.advance_to(world.due.rows[lane].at)
+    world.engine.look(lane)  # while it runs
+    assert world.states() == ["running"]
     run_to_the_end(world)
     assert world.states() == ["succeeded"]
     assert world.factory.cancelled == []

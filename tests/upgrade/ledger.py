@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,10 @@ class _Moved:
         moved["RowKey"] = self._key(table, moved["RowKey"])
         if table == "due":  # whose partition is made of its key
             moved["PartitionKey"] = hashlib.sha256(moved["RowKey"].encode()).hexdigest()[0]
+        order = moved["RowKey"].partition("!")[0]
+        if table == "recent" and order.isdecimal():  # whose partition is the day of the time in its key
+            created = datetime.fromtimestamp((_NEWEST_FIRST - int(order)) / 1_000_000, UTC)
+            moved["PartitionKey"] = created.date().isoformat()
         return moved
 
     def value(self, value: Any) -> Any:
