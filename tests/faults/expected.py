@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tests.faults.faults import FAULTS
+from tests.faults.faults import FAULTS, ONE_OF_EACH_KIND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,8 @@ class Row:
 
     Attributes:
         but: the faults, by their names, that lead to something else.
-        every: whether each of its cells is part of `make test`; else one of each kind is (ONE_OF_EACH_KIND), and
-            `make test-faults` plays them all. Its story is a long one, or it is a question that is asked again anyway.
+        every: whether each of its cells is part of `make test`, if they are not all the same; else one of each kind
+            is (ONE_OF_EACH_KIND), and `make test-faults` plays them all. Not where the story is a long one.
     """
 
     story: str
@@ -60,6 +60,10 @@ class Row:
 
     def cell(self, fault: str) -> Cell:
         return next((cell for names, cell in self.but.items() if fault in names.split()), self.then)
+
+    def always(self, fault: str) -> bool:
+        """Whether the cell is part of `make test`."""
+        return fault in ONE_OF_EACH_KIND or (self.every and bool(self.but))
 
     def tries(self, fault: str) -> int:
         """So many requests the client makes of the call that meets the fault."""
