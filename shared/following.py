@@ -73,7 +73,7 @@ class FollowedFactory:
     def make_sure_of_a_look(self) -> Callable[[], None]:
         """Called before every start, so that no run goes unfollowed; what it gives, after that."""
         key = factory_key(self._factory.name)
-        return self._scheduler.due_by(key, self._clock.now() + follow_interval(timedelta(0)))
+        return self._scheduler.make_due(key, self._clock.now() + follow_interval(timedelta(0)))
 
     def look(self, due: Due) -> None:
         seen, self._seen = self._seen, None

@@ -189,9 +189,9 @@ class Scheduler:
 
     def bring_forward(self, key: str, at: datetime) -> None:
         """A look is due at `at` or earlier, whatever a look that is about to end has seen."""
-        self.due_by(key, at)()
+        self.make_due(key, at)()
 
-    def due_by(self, key: str, at: datetime) -> Callable[[], None]:
+    def make_due(self, key: str, at: datetime) -> Callable[[], None]:
         """The same; its wake-up is sent by what this gives, for whoever has something to do first."""
         before, after = self._hasten(key, at)
 
