@@ -129,6 +129,8 @@ class Story(ABC):
     rules: ClassVar[str]
     pipelines: ClassVar[tuple[Mapping[str, Any], ...]] = (PIPELINE,)
     settings: ClassVar[Mapping[str, str]] = {}
+    alone: ClassVar[bool] = False
+    """Its cases are played one after the other: what is there for all of them begins anew each time."""
 
     def open(self, lot: Lot) -> None:  # noqa: B027 - most have nothing to make ready
         """Once, before the first case."""
@@ -202,8 +204,9 @@ class Matrix:
                     failures[moment] = str(wrong)
                     return  # a process of this lot may still wait for commands
 
-        with ThreadPoolExecutor(len(self._lots)) as pool:
-            list(pool.map(work, self._lots))
+        lots = self._lots[:1] if self._story.alone else self._lots
+        with ThreadPoolExecutor(len(lots)) as pool:
+            list(pool.map(work, lots))
         assert not failures, _told(self._story.name, dry, failures)
         assert len(set(died)) == count
         return count

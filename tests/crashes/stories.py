@@ -256,8 +256,10 @@ class LostModel(Story):
     rules = LOST
     pipelines = (SEE,)
     settings: ClassVar[Mapping[str, str]] = {"MODEL": "clf-none", "MONITOR": "drift-none"}  # each case has its own
+    alone = True  # all models are listed, a page at a time
 
     def begin(self, lot: Lot, unique: str) -> Case:
+        lot.stage.cloud.machine_learning.reset()
         names = {"MODEL": f"clf-{unique}", "MONITOR": f"drift-{unique}"}
         Workspace(lot.stage, names["MODEL"], names["MONITOR"]).register("1")
         factory = new_factory(lot, unique, self.pipelines)
