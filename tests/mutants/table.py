@@ -79,7 +79,7 @@ MUTANTS: Final = (
         "shared/cloud/lane_table.py",
         "created = len(rest) < len(new) and (not rest or self._created(rest))",
         "created = len(rest) < len(new)",
-        ("tests/unit/test_group_commit.py", LEDGER),
+        ("tests/contracts/test_group_commit.py",),
     ),
     Mutant(
         "the head is saved whatever it has become meanwhile",
@@ -316,7 +316,7 @@ MUTANTS: Final = (
         "shared/intake.py",
         "        if not self._look_now(lane):\n",
         "        if new and not self._look_now(lane):\n",
-        (ENGINE, PROMISES),
+        ("tests/unit/test_dead_letters.py", ENGINE, PROMISES),
     ),
     Mutant(
         "processes that are wrong about a row make each other look for ever",
