@@ -259,7 +259,7 @@ class LostModel(Story):
     alone = True  # all models are listed, a page at a time
 
     def begin(self, lot: Lot, unique: str) -> Case:
-        lot.stage.cloud.machine_learning.reset()
+        lot.stage.cloud.machine_learning.registry.forget()
         names = {"MODEL": f"clf-{unique}", "MONITOR": f"drift-{unique}"}
         Workspace(lot.stage, names["MODEL"], names["MONITOR"]).register("1")
         factory = new_factory(lot, unique, self.pipelines)
