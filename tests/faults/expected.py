@@ -429,26 +429,29 @@ _CHORES: Final[Mapping[str, Row]] = {
 ROLLED_BACK: Final = Cell(states=("rolled-back",), effects=0, waits=NEVER)
 NOT_LIVE: Final = Cell(states=("failed",), effects=0, waits=NEVER)
 ASKED_SOON: Final = Cell(waits=(15, 15))
+ASKED_LATER: Final = Cell(waits=(30, 30))
+ADVISED_OR_LATER: Final = {"409 429": ASKED_LATER, "429+": Cell(waits=(7, 7))}
+"""What a workspace that is busy leads to in the middle of a rollout."""
 _ROLLOUTS: Final[Mapping[str, Row]] = {
     "aml GET models/{}/versions/{}": Row(
         story="rollout",
         asks=ONCE,
         why="nothing is decided without its metric; 404 says that there is none, and that is asked for once more",
-        then=Cell(waits=(30, 30)),
+        then=ASKED_LATER,
         but={"404": Cell(waits=(0, 0))},
     ),
     "aml GET onlineendpoints/{}": Row(
         story="rollout",
         asks=ONCE,
         why="nothing is decided without what is live; 404 says that nothing is, and that is asked for once more",
-        then=Cell(waits=(30, 30)),
+        then=ASKED_LATER,
         but={"404": Cell(waits=(0, 0))},
     ),
     "aml GET onlineendpoints/{}/deployments": Row(
         story="rollout",
         asks=ONCE,
         why="as the endpoint itself",
-        then=Cell(waits=(30, 30)),
+        then=ASKED_LATER,
         but={"404": Cell(waits=(0, 0))},
     ),
     "table POST $batch permits endpoint grant": Row(
@@ -466,7 +469,7 @@ _ROLLOUTS: Final[Mapping[str, Row]] = {
         asks=ONCE,
         why="without a key there is no smoke test, and without that nothing goes live",
         then=ASKED_SOON,
-        but={A_NO_OF_AML: ROLLED_BACK, "409 429": Cell(waits=(30, 30)), "429+": Cell(waits=(7, 7))},
+        but={A_NO_OF_AML: ROLLED_BACK, **ADVISED_OR_LATER},
     ),
     "aml POST online/{}/score": Row(
         story="rollout",
@@ -482,8 +485,7 @@ _ROLLOUTS: Final[Mapping[str, Row]] = {
         then=ASKED_SOON,
         but={
             A_NO_OF_AML: NOT_LIVE,
-            "409 429": Cell(waits=(30, 30)),
-            "429+": Cell(waits=(7, 7)),
+            **ADVISED_OR_LATER,
             LOST: Cell(waits=NEVER),
         },
     ),
@@ -495,8 +497,7 @@ _ROLLOUTS: Final[Mapping[str, Row]] = {
         but={
             "400 401 403 412": Cell(effects=0, waits=NEVER),
             "404": Cell(waits=NEVER),
-            "409 429": Cell(waits=(30, 30)),
-            "429+": Cell(waits=(7, 7)),
+            **ADVISED_OR_LATER,
             LOST: Cell(waits=NEVER),
         },
     ),
