@@ -65,9 +65,9 @@ class Security:
     problems: Sequence[Problem] = field(default_factory=tuple)
 
 
-def main(arguments: Sequence[str], folder: Path = FOLDER) -> int:
+def main(arguments: Sequence[str], folder: Path = FOLDER, program: Path = CHECKOV) -> int:
     files = bicep_files(folder)
-    security = check_security(folder)
+    security = check_security(folder, program)
     problems = sorted([*(problem for file in files for problem in check_syntax(file)), *security.problems])
     if "--suppressions" in arguments:
         for one in security.suppressions:

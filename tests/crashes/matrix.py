@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 from local.data_factory.factory import Factory
 from local.data_factory.request_log import duplicate_starts
 from local.progress import Immediately
+from shared.cloud import rows
 from shared.reactions import Reaction, State
 from tests.crashes.calls import Asked
 from tests.crashes.ground import Ground, Rows
@@ -53,7 +54,7 @@ class Lot:
     def __init__(self, stage: Stage, keeper: Keeper) -> None:
         self.stage = stage
         self.keeper = keeper
-        self.ground = Ground(stage)
+        self.ground = Ground(stage, lambda: keeper.said)
 
     def process(self, case: Case, now: datetime, dies_at: int | None = None) -> Process:
         """A process of the app, at this time. `dies_at`: see `count_and_die`."""
@@ -331,8 +332,8 @@ def held(lot: Lot) -> list[str]:
 
 def reactions(lot: Lot) -> list[Reaction]:
     """All there are, each once in the list of its day."""
-    ids = [f"{row['PartitionKey']}-{int(row['RowKey'][2:])}" for row in _of(lot, "r!")]
-    found = [reaction for each in ids if (reaction := lot.ground.lanes.reaction(each)) is not None]
+    found = [rows.reaction(row) for row in _of(lot, "r!")]
+    ids = [reaction.id for reaction in found]
     days = {each.created.date(): each.created for each in found}.values()
     listed = [each for day in days for each in lot.ground.recent.reactions(day)]
     # It is listed before it is claimed: what was not claimed then is listed and not there, and readers pass it over.

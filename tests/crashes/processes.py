@@ -51,9 +51,10 @@ class Nursery:
 
 
 class Keeper:
-    """Makes one process after the other."""
+    """Makes one process after the other. `said`: how many commands it was given."""
 
     def __init__(self, address: str) -> None:
+        self.said = 0
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(PATIENCE_SECONDS)
         self._socket.connect(address)
@@ -64,6 +65,7 @@ class Keeper:
         return Process(self)
 
     def say(self, what: Mapping[str, Any]) -> None:
+        self.said += 1
         self._socket.sendall(json.dumps(what).encode() + b"\n")
 
     def answer(self) -> dict[str, Any]:

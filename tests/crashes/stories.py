@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from local.event_grid import topic_id
 from local.progress import Immediately, Outcome
+from shared.cloud.storage import MOST_OPERATIONS
 from shared.notifications import Kind
 from shared.reactions import State
 from tests.crashes.matrix import (
@@ -84,8 +85,8 @@ class Burst(Story):
     """More files than one transaction takes are gathered, and one run gets them all."""
 
     name = "a burst"
-    before = 58
-    """So many were delivered before the story begins: a delivery is like any other."""
+    before = MOST_OPERATIONS // 2 - 1
+    """So many were delivered before the story begins: a delivery is like any other. Moving one takes two operations."""
     rules = """\
 version: 1
 reactions:
@@ -118,6 +119,11 @@ reactions:
             process.deliver(event, case.now)
         process.end()
         return replace(case, rows=lot.ground.all_rows())
+
+    def moments(self, dry: DryRun) -> Iterable[int]:
+        """Until the run is started. From then on it is the story of a lone file."""
+        start = next(number for number, call in enumerate(dry.calls, 1) if call.endswith("/createRun"))
+        return range(1, 2 * start + 1)
 
     def check(self, lot: Lot, case: Case, death: Death | None) -> None:
         reaction = the_reaction(lot, State.SUCCEEDED, self.before + 2)

@@ -164,11 +164,24 @@ def test_a_checkov_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     assert "python -m local.bootstrap checkov" in problem.message
 
 
-@pytest.mark.parametrize(("name", "code"), [("accepted.bicep", 0), ("finding.bicep", 1)])
-def test_a_problem_fails_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: int) -> None:
-    (tmp_path / "main.bicep").write_text(FILES[name])
-    assert check.main([], tmp_path) == code, capsys.readouterr().out
+FINDING = {
+    "check_id": "CKV_AZURE_44",
+    "check_name": "Storage accounts use the latest TLS",
+    "resource": "Microsoft.Storage/storageAccounts.account",
+    "file_line_range": [3, 19],
+}
+
+
+@pytest.mark.parametrize(("findings", "code"), [(0, 0), (1, 1)])
+def test_a_problem_fails_the_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], findings: int, code: int
+) -> None:
+    file = write(tmp_path, "main.bicep", FILES["finding.bicep"])
+    found = [{**FINDING, "file_abs_path": str(file)}] * findings
+    program = fake_checkov(tmp_path, report(check.pinned_version(), failed_checks=found))
+    assert check.main([], tmp_path, program) == code
+    assert ("main.bicep:3: CKV_AZURE_44 Microsoft.Storage" in capsys.readouterr().out) == bool(findings)
 
 
 def test_a_folder_without_bicep_fails_the_check(tmp_path: Path) -> None:
-    assert check.main([], tmp_path) == 1
+    assert check.main([], tmp_path, fake_checkov(tmp_path, report(check.pinned_version()))) == 1
