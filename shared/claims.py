@@ -97,10 +97,6 @@ class Claims:
         rest = replace(lane, head=saved.head, pending=decision.events[len(first) :])
         return self.go_on(rest, saved.head or head, claim, saved.reaction or opened_reaction)
 
-    def enlist(self, reaction: Reaction) -> None:
-        """Puts it on its day's list, right after its claim. Idempotent: whoever goes on after a death does it again."""
-        self._recent.put(reaction)
-
     def _inherited(self, lane: str, head: Head) -> list[PendingEvent]:
         """The events of reactions whose place the next one takes."""
         before = chains.replaced(self._lanes, lane, head.inherits)
@@ -108,7 +104,7 @@ class Claims:
 
     def go_on(self, lane: Lane, head: Head, claim: Claim, reaction: Reaction) -> Step:
         """Moves the rest of a batch that one transaction does not hold. Whoever looks at the lane goes on with it."""
-        self.enlist(reaction)
+        self._recent.put(reaction)
         now = self._clock.now()
         # What came after the batch is for the next decision, which may be to skip it.
         until = claim.until or head.claimed
@@ -152,8 +148,6 @@ class Claims:
             at=now,
         )
         saved = self._lanes.commit(lane, change)
-        if opening:
-            self.enlist(reaction)
         whole = opening and reaction.replaces is None
         # Of a batch that took several transactions only the last events are at hand: no figure rather than a wrong one.
         waited = int((now - min(event.accepted for event in events)).total_seconds()) if opening and events else None
@@ -163,6 +157,7 @@ class Claims:
             head=saved.head or head,
             reaction=saved.reaction or reaction,
             taken=_taken(events, now, reaction.seq) if whole else None,
+            listed=not opening,
         )
 
     def _new_reaction(

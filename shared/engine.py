@@ -34,13 +34,13 @@ from shared.ports import (
     Recent,
     Workspace,
 )
-from shared.reactions import Reaction, State, reaction_id
+from shared.reactions import Reaction, reaction_id
 from shared.replacing import Replacing
 from shared.rollouts.candidates import Standing
 from shared.rollouts.standing import standing_of
 from shared.rules import Rule, Rules
 from shared.starts import STOPPED_LOOKS, Starts
-from shared.steps import Observed, Step, Steps
+from shared.steps import Observed, Step, Steps, step_of
 from shared.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Engine:
             workspace=workspace,
             lake=lake,
             clock=clock,
-            steps=Steps(lanes=lanes, clock=clock),
+            steps=Steps(lanes=lanes, recent=recent, clock=clock),
             topic=notifier is not None,
             follow=self._make_sure_of_a_look,
             look_soon=self.look_soon,
@@ -254,9 +254,7 @@ class Engine:
         running = None
         if head is not None and head.running is not None:
             before = self._reaction(lane.id, head.running)
-            if before.state is State.PENDING:
-                self._claims.enlist(before)
-            running = self._movers.advance(Step(head=head, reaction=before), observed)
+            running = self._movers.advance(step_of(head, before), observed)
             over = _if_over(before, running.reaction)
             if over is not None or running.reaction.phase is not before.phase:
                 # Read again: what came while it ran, and what is now to be told, is decided by what is saved now.

@@ -246,7 +246,7 @@ class Scheduler:
             self._written.put(key, moved)
         return moved
 
-    def wake_now(self, key: str) -> None:
+    def _wake_now(self, key: str) -> None:
         """A look at `key` is due now, whatever was to come."""
         self.set_due(key, self._clock.now())
         self.wake(key)
@@ -269,7 +269,7 @@ class Scheduler:
             # A whole sweep has gone by: whoever should have looked did not, or the look did not come to its end.
             facts = {"looks": overdue, "seconds": int((now - oldest).total_seconds())}
             telemetry.record(logger, "looks_overdue", facts, logging.WARNING)
-        poisoned = self._wake_ups.drain_poisoned(self.wake_now)
+        poisoned = self._wake_ups.drain_poisoned(self._wake_now)
         if poisoned:
             telemetry.record(logger, "wake_ups_poisoned", {"keys": sorted(set(poisoned))[:20]}, logging.ERROR)
         return count + len(poisoned)

@@ -14,7 +14,7 @@ from shared.errors import Stale, TargetBusy
 from shared.lanes import Head, TakenEvent
 from shared.limits import Demand
 from shared.notifications import Notification
-from shared.ports import Clock, LaneChange, Lanes, Run, Saved
+from shared.ports import Clock, LaneChange, Lanes, Recent, Run, Saved
 from shared.reactions import Intent, Reaction, State, entry_of
 from shared.starts import Granted, Starts, TargetTrouble
 
@@ -40,13 +40,21 @@ class Step:
     """A lane's head and its running reaction after a step was saved.
 
     `cleared`: in this look it was asked whether somebody has stopped the rule, and nobody has. `taken`: all its events,
-    where this look has taken them.
+    where this look has taken them. `listed`: it is on its day's list for certain.
     """
 
     head: Head
     reaction: Reaction
     cleared: bool = False
     taken: tuple[TakenEvent, ...] | None = None
+    listed: bool = True
+
+
+def step_of(head: Head, reaction: Reaction) -> Step:
+    """As they were read. Who claimed the reaction, or wanted to start it, may have died before it was listed."""
+    fresh = reaction.intent is not None and reaction.intent.doubt_since is None
+    begun = reaction.state is State.PENDING or (reaction.state is State.STARTING and fresh)
+    return Step(head=head, reaction=reaction, listed=not begun)
 
 
 class Mover(Protocol):
@@ -67,8 +75,9 @@ class Mover(Protocol):
 class Steps:
     """Saves steps, with what the outside is to be told of them."""
 
-    def __init__(self, *, lanes: Lanes, clock: Clock) -> None:
+    def __init__(self, *, lanes: Lanes, recent: Recent, clock: Clock) -> None:
         self._lanes = lanes
+        self._recent = recent
         self._clock = clock
 
     def save(
@@ -79,7 +88,17 @@ class Steps:
         head: bool = False,
         history: bool = True,
         tell: tuple[Notification, ...] = (),
+        hurry: bool = False,
     ) -> Step:
+        """Saves a reaction's next state, and before that, once, that there is this reaction: on its day's list.
+
+        Args:
+            head: the lane's head is saved as well.
+            hurry: a call is to follow, and the next step lists it (`step_of` sees to it where there is none).
+        """
+        if not step.listed and not hurry:
+            self._recent.put(step.reaction)
+            step = replace(step, listed=True)
         change = LaneChange(
             head=step.head if head else None,
             reaction=reaction,
@@ -131,9 +150,15 @@ class HeldSteps(ABC):
         return self._wait(replace(step, reaction=queued), verdict.why, verdict.until), None
 
     def save(
-        self, step: Step, reaction: Reaction, *, history: bool = True, tell: tuple[Notification, ...] = ()
+        self,
+        step: Step,
+        reaction: Reaction,
+        *,
+        history: bool = True,
+        tell: tuple[Notification, ...] = (),
+        hurry: bool = False,
     ) -> Step:
-        return self._steps.save(step, reaction, history=history, tell=tell)
+        return self._steps.save(step, reaction, history=history, tell=tell, hurry=hurry)
 
     def later(self, step: Step, wait: timedelta) -> Step:
         """Nothing to tell; looked at again after the wait."""
@@ -212,7 +237,7 @@ class TargetSteps(HeldSteps):
         intent = Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes))
         why = f"attempt {step.reaction.attempt}: about to start {what}"
         starting = step.reaction.moved_to(State.STARTING, why, now, intent=intent, next_look=intent.deadline)
-        return self.save(step, starting)
+        return self.save(step, starting, hurry=True)
 
     def answered(self, reaction: Reaction) -> None:
         """The target has taken a start, or refused it for good: if that was to try it out, it is well again."""

@@ -276,6 +276,7 @@ class Matrix:
 
     def _check(self, lot: Lot, case: Case, now: datetime, death: Death | None = None) -> None:
         assert_settled(lot)
+        assert_listed(lot)
         self._story.check(lot, case, death)
         left = held(lot)
         if left:
@@ -331,14 +332,15 @@ def held(lot: Lot) -> list[str]:
 
 
 def reactions(lot: Lot) -> list[Reaction]:
+    return [rows.reaction(row) for row in _of(lot, "r!")]
+
+
+def assert_listed(lot: Lot) -> None:
     """All there are, each once in the list of its day."""
-    found = [rows.reaction(row) for row in _of(lot, "r!")]
-    ids = [reaction.id for reaction in found]
+    found = reactions(lot)
     days = {each.created.date(): each.created for each in found}.values()
     listed = [each for day in days for each in lot.ground.recent.reactions(day)]
-    # It is listed before it is claimed: what was not claimed then is listed and not there, and readers pass it over.
-    assert sorted(each for each in listed if each in ids) == sorted(ids), f"in the day's list: {listed}"
-    return found
+    assert sorted(listed) == sorted(each.id for each in found), f"in the day's list: {listed}"
 
 
 def the_reaction(lot: Lot, state: State, events: int) -> Reaction:

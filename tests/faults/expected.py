@@ -140,7 +140,12 @@ _PIPELINE: Final[Mapping[str, Row]] = {
         why="the claim is made again, on what is there by then",
         then=UNNOTICED,
     ),
-    "table PUT recent day": Row(story="pipeline", asks=WRITTEN, why="a list for people", then=UNNOTICED),
+    "table PUT recent day": Row(
+        story="pipeline",
+        asks=WRITTEN,
+        why="a list for people; the start, which was sent and is not saved as such, is adopted",
+        then=UNNOTICED,
+    ),
     "table POST $batch permits resource grant": Row(
         story="pipeline", asks=POSTED, why="a grant is idempotent", then=UNNOTICED
     ),

@@ -176,7 +176,7 @@ MUTANTS: Final = (
         "a start is sent without its intent being saved",
         3,
         "shared/steps.py",
-        "        return self.save(step, starting)\n",
+        "        return self.save(step, starting, hurry=True)\n",
         "        return replace(step, reaction=starting)\n",
         (ADOPT, PROMISES),
     ),
@@ -342,6 +342,14 @@ MUTANTS: Final = (
         "final, head=True, tell=notifications.of_end(final))",
         "final, head=True)",
         ("tests/unit/test_outbox.py", PROMISES),
+    ),
+    Mutant(
+        "a reaction is not listed whose process died at its start",
+        6,
+        "shared/steps.py",
+        "reaction=reaction, listed=not begun)",
+        "reaction=reaction)",
+        ("tests/unit/test_followed.py", PROMISES),
     ),
     Mutant(
         "what came while a reaction ran is judged by when somebody looks",

@@ -250,6 +250,8 @@ def everything_is_explained(world: World, _memory: Memory) -> None:
     told = {notification.data["reaction"] for notification in world.notifier.published.values()}
     lines = {}
     for reaction in world.reactions():
+        listed = world.ledger.recent.reactions(reaction.created)
+        assert listed.count(reaction.id) == 1, f"{reaction.id} is {listed.count(reaction.id)} times on its day's list"
         history = lines[reaction.id] = world.ledger.lanes.history(reaction.id)
         states = [entry.what for entry in history]
         assert states.count("pending") >= 1, f"{reaction.id}: nothing says why it was made"

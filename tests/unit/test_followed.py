@@ -289,14 +289,30 @@ def test_of_more_than_it_keeps_the_oldest_goes() -> None:
     assert ("0" in kept, kept.take("1"), kept.take("1"), kept.take("2")) == (False, 1, None, 2)
 
 
+def test_a_reaction_is_listed_once_its_start_is_sent() -> None:
+    world = World()
+    listed_after: list[int] = []
+
+    def note(_number: int, what: str) -> None:
+        if what == "put recent":
+            listed_after.append(len(world.factory.started))
+
+    world.storage.before_call = note
+    world.deliver(landed("in/b1/a.csv"))
+    assert listed_after == [1]
+
+
 @pytest.mark.parametrize("files", [1, 60])
-def test_a_reaction_is_listed_whatever_call_of_its_claim_the_process_dies_at(files: int) -> None:
+def test_a_reaction_is_listed_whatever_call_up_to_its_end_the_process_dies_at(files: int) -> None:
     events = [landed(f"in/b1/{number:02}.csv") for number in range(files)]
-    for call in range(1, 12):
+    for call in range(1, 22):
         world = World(inline=False)
         world.deliver(*events)
         world.break_call(call, die=True)
         world.survive(lambda world=world: world.engine.look(lane_key(LANE)))  # type: ignore[misc]
+        until = world.clock.now() + MINUTE  # whether it was started is asked after the deadline of its intent
+        while world.clock.now() < until:
+            world.look_when_due()
         assert list(world.recent.listed) == [r.id for r in world.reactions()], call
 
 
