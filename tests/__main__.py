@@ -23,6 +23,7 @@ BESIDE = (
     "tests/promises",
     "tests/soak",
     "tests/unit",
+    "tests/upgrade",
 )
 """What takes as long as all the rest."""
 

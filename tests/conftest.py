@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
     from local.accounts import Account
     from local.cloud import LocalCloud
-    from tests.end_to_end.playing import Both
+    from tests.end_to_end.playing import Demos
     from tests.scenarios.stage import Stage
 
 _OURS = ("RELEARN", "AZURE_", "IDENTITY_", "MSI_", "AZURITE_")
-_DEMOS = {"demo", "trapped_demo", "told"}  # the fixtures of tests/end_to_end that show a demo
+_DEMOS = {"demo", "real_demo", "told"}  # the fixtures of tests/end_to_end that show a demo
 _TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -46,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("end_to_end") is not None)
 
 
+def pytest_collection_finish() -> None:
+    """What was loaded and collected stays to the end: no need to look through it again and again for garbage."""
+    gc.collect()
+    gc.freeze()
+
+
 def _looks_at_a_demo(item: pytest.Item) -> bool:
     """Elsewhere a parameter may have one of these names."""
     end_to_end = item.get_closest_marker("end_to_end") is not None
@@ -55,15 +62,15 @@ def _looks_at_a_demo(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session", autouse=True)
 def demos_meanwhile(
     request: pytest.FixtureRequest, _clean_environment: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Both | None]:
+) -> Iterator[Demos | None]:
     """The demos, from the beginning of the session to its end, where a test will look at one."""
     if not any(_looks_at_a_demo(item) for item in request.session.items):
         yield None
         return
-    from tests.end_to_end.playing import both_demos
+    from tests.end_to_end.playing import playing_demos
 
-    with both_demos(tmp_path_factory.mktemp("demos")) as both:
-        yield both
+    with playing_demos(tmp_path_factory.mktemp("demos")) as playing:
+        yield playing
 
 
 @pytest.fixture(scope="session")

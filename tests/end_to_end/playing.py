@@ -1,4 +1,4 @@
-"""The two demos that the tests look at: started together, ended whenever somebody wants to see them."""
+"""The demos that the tests look at: started together, ended whenever somebody wants to see them."""
 
 from __future__ import annotations
 
@@ -34,34 +34,31 @@ class Playing:
 
 
 @dataclass
-class Both:
-    """The whole demo, and the one whose environment leads outside."""
+class Demos:
+    """The whole demo, whose environment leads outside, and one on the real files, where they are."""
 
     whole: Playing
-    trapped: Playing
+    real: Playing | None
     trap: Trap
     recorder: Traced | LookedUp | None
 
 
 @contextmanager
-def both_demos(folder: Path) -> Iterator[Both]:
-    """The whole demo, and one on the real data, if it is here, without the burst; its environment leads outside."""
+def playing_demos(folder: Path) -> Iterator[Demos]:
+    """The whole demo in a trapped environment, its calls recorded; and, without the burst, one on the real files."""
     _needs_installed()
-    data = ("--data", str(REAL_DATA)) if REAL_DATA.is_dir() else ()
     with ExitStack() as parts:
-        whole = Playing(folder / "whole", _demo(parts, folder / "whole"))
         trap = parts.enter_context(Trap())
         recorder = _recorder(folder / "calls")
-        other = _demo(
-            parts,
-            folder / "trapped",
-            *("--no-burst", *data),
-            environment=trap.environment(),
-            under=recorder.under if recorder else (),
-        )
+        under = recorder.under if recorder else ()
+        whole = _demo(parts, folder / "whole", environment=trap.environment(), under=under)
         if recorder:
-            parts.enter_context(recorder.watch(other.pid))
-        yield Both(whole, Playing(folder / "trapped", other), trap, recorder)
+            parts.enter_context(recorder.watch(whole.pid))
+        real = None
+        if REAL_DATA.is_dir():
+            program = _demo(parts, folder / "real", "--no-burst", "--data", str(REAL_DATA))
+            real = Playing(folder / "real", program)
+        yield Demos(Playing(folder / "whole", whole), real, trap, recorder)
 
 
 def _demo(parts: ExitStack, state: Path, *arguments: str, **options: Any) -> Program:

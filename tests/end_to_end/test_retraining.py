@@ -6,20 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.demos import REAL_DATA, Demo, TrappedDemo
+from tests.end_to_end.demos import Demo
 from tests.local.pages import must_be_a_good_page
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(480)]
 MODEL = "diabetes-classifier"
 TRAIN_STEPS = ["split", "train", "evaluate", "register"]
-needs_real_files = pytest.mark.skipif(
-    not REAL_DATA.is_dir(), reason="the real files are not on this machine (shared/data/diabetes)"
-)
 
 
-@pytest.fixture(params=["demo", "trapped_demo"], ids=["made up", "real files"])
+@pytest.fixture(params=["demo", "real_demo"], ids=["made up", "real files"])
 def told(request: pytest.FixtureRequest) -> Demo:
-    """Either demo; where the real files are not, both are on made-up data."""
+    """Either demo."""
     ended: Demo = request.getfixturevalue(request.param)
     assert ended.exit_code == 0, ended.said
     return ended
@@ -141,24 +138,21 @@ def test_the_pictures_show_the_facts(told: Demo) -> None:
     assert "lineage.html" in told.said
 
 
-@needs_real_files
-def test_the_real_files_are_scored_to_the_last_row(trapped_demo: TrappedDemo) -> None:
-    assert trapped_demo.exit_code == 0, trapped_demo.said
-    assert trapped_demo.result["scored_rows"] == 10_000
-    states = [(r["state"], r["events"]) for r in trapped_demo.result["reactions"] if r["rule"] == "score-patients"]
+def test_the_real_files_are_scored_to_the_last_row(real_demo: Demo) -> None:
+    assert real_demo.exit_code == 0, real_demo.said
+    assert real_demo.result["scored_rows"] == 10_000
+    states = [(r["state"], r["events"]) for r in real_demo.result["reactions"] if r["rule"] == "score-patients"]
     assert states == [("succeeded", 2)]
 
 
-@needs_real_files
-def test_the_real_files_drift_as_the_scenario_says(trapped_demo: TrappedDemo) -> None:
-    distances = {f["name"]: round(f["value"], 2) for f in trapped_demo.result["drift"]["features"]}
+def test_the_real_files_drift_as_the_scenario_says(real_demo: Demo) -> None:
+    distances = {f["name"]: round(f["value"], 2) for f in real_demo.result["drift"]["features"]}
     assert distances == {"Pregnancies": 0.45, "Age": 0.67, "BMI": 0.39}
-    rows = [trapped_demo.result["drift"][side]["rows"] for side in ("baseline", "target")]
+    rows = [real_demo.result["drift"][side]["rows"] for side in ("baseline", "target")]
     assert rows == [5000, 5000]
 
 
-@needs_real_files
-def test_the_models_of_the_real_files_are_as_good_as_the_scenarios(trapped_demo: TrappedDemo) -> None:
-    first, second, third = (model["metrics"]["Accuracy"] for model in trapped_demo.result["models"])
+def test_the_models_of_the_real_files_are_as_good_as_the_scenarios(real_demo: Demo) -> None:
+    first, second, third = (model["metrics"]["Accuracy"] for model in real_demo.result["models"])
     assert (first, second) == (pytest.approx(0.788, abs=0.01), pytest.approx(0.782, abs=0.01))
     assert third < 0.7
