@@ -19,7 +19,8 @@ from local.processes import Child, ChildFailed, find_node
 
 SCRIPT = Path("node_modules/azurite/dist/src/azurite.js")
 SERVICES: Final = ("blob", "queue", "table")
-POOL = 1000
+POOL = 1150
+"""Accounts of each kind. Azurite is told their names and keys by one variable, which Linux allows 128 KiB."""
 APP_ACCOUNT = "relearnapp"
 LAKE_ACCOUNT = "relearnlake"
 START_SECONDS = 30.0

@@ -39,7 +39,7 @@ everybody; where the machine is so busy that it takes longer, the calls are in a
 SWEEP = "the sweep"
 _NUMBERS = itertools.count()
 _NAMES = re.compile(
-    r"(app|lake)[0-9]{3}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24}|-[0-9]{14}|-[0-9a-f]{4}$"
+    r"(app|lake)[0-9]{3,4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24}|-[0-9]{14}|-[0-9a-f]{4}$"
 )
 """Accounts, and ids of runs, lanes and deployments, which are others each time."""
 
