@@ -197,7 +197,7 @@ class Engine:
                 if stepped is None:
                     read = self._lanes.read(lane)
                     if over is not None:
-                        due = self._let_go(over, read, due)
+                        read, due = self._let_go(over, read, due)
                         gone.add(over.id)
                         over = None
                     stepped = self._step(read, observed or {})
@@ -230,15 +230,17 @@ class Engine:
             return None
         return _Stepped(over=_if_over(reaction, self._movers.advance(kept, observed).reaction))
 
-    def _let_go(self, over: Reaction, read: Lane, due: Due | None) -> Due | None:
-        """What a reaction held, now that its lane is read once more; gives the lane's due row.
+    def _let_go(self, over: Reaction, read: Lane, due: Due | None) -> tuple[Lane, Due | None]:
+        """What a reaction held, now that its lane is read once more; gives the lane, and its due row.
 
         Whoever holds something is looked at until he does not. So what else there is to do in the lane is due before.
         """
         if due is None and (read.pending or read.outbox or not over.final):
             due = self._scheduler.set_due(lane_key(over.lane), self._clock.now())
+            # It may have replaced the row of an event that came after the lane was read, and goes when this look ends.
+            read = self._lanes.read(over.lane)
         self._movers.release(over)
-        return due
+        return read, due
 
     def _overdue_at(self, lane: Lane) -> datetime | None:
         """When the lane's next file is overdue. A time that is over already was not for this worker to act on."""
@@ -298,7 +300,7 @@ class Engine:
         if running is None:
             return _Stepped(done=True, next_look=_earliest(*until))
         if running.reaction.own_look is None:
-            self._kept.put(lane, running)
+            self._kept.put(lane, replace(running, cleared=False, taken=None))  # by then somebody may have stopped it
         return _Stepped(done=True, next_look=_earliest(running.reaction.own_look, *until))
 
     def _unless_held(self, lane: Lane, rule: Rule, decision: Start | Replace, running: Step | None) -> Decision:

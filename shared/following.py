@@ -82,7 +82,7 @@ class FollowedFactory:
             taken = self._scheduler.take_over(due, self._clock.now() + ALONE)
             if taken is None:
                 return
-            due = taken
+            due, known = taken, None  # the row may be another process's by now, and what it has granted is not known
         resource = known or self._permits.read(self._runs.resource)
         try:
             left = self._follow(resource) if resource.permits else resource

@@ -102,7 +102,9 @@ class GroupCommit(Generic[T]):
         self._places: dict[str, _Place[T]] = {}
 
     def add(self, place: str, item: T, *, item_id: str | None = None, size: int = 0) -> bool:
-        """Returns when the item has been served, by a call that began after this one; True if it changed something.
+        """Returns when the item has been served: True if that changed something.
+
+        By a call that began after this one; where another with its id was on its way already, by that one's.
 
         Args:
             item_id: of several with the same id at the same time one is served, and the others are known by then.

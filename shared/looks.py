@@ -151,13 +151,15 @@ class Scheduler:
 
         Gives the row that it has written; None also where it has not replaced the one read.
         """
+        early = due is not None and due.at > self._clock.now() + SKEW
+        if at is None and early:
+            return None  # whoever relies on the row has seen no more than that a wake-up was sent
         if at is None:
             if due is not None and not self._due.remove(due) and self._believed.get(key) == due.etag:
                 # It was another one before this look began, so nobody need know of it. One that was changed meanwhile
                 # has its wake-up, as below.
                 self._wake_once_more(key, due.at)
             return None
-        early = due is not None and due.at > self._clock.now() + SKEW
         if due is not None and (due.at == at or (early and due.at < at)):
             # One that came before its time leaves the row to the look that is due, whose wake-up is under way: if each
             # sent one for the next, wake-ups would never become fewer.
@@ -216,7 +218,8 @@ class Scheduler:
     def take_over(self, due: Due, until: datetime) -> Due | None:
         """The row of a look that is late, for this process alone until the time given; None: somebody else has it.
 
-        The row is given with the time at which it was due. If the process dies, it is due again `until`.
+        The row is given with the time at which it was due. If the process dies, it is due again `until`, and has no
+        wake-up: the next start finds it, or the next sweep.
         """
         late: Due | None = due
         while late is not None and late.at <= self._clock.now():

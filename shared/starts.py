@@ -288,11 +288,17 @@ class Starts:
     # --- what was left behind -----------------------------------------------------------------------------------------
 
     def _freed(self, seen: Mapping[str, Resource], full: Sequence[str]) -> bool:
-        """Whether a permit was released that a dead process has left behind. Looked for by the first in the queue."""
+        """Whether a permit was released that a dead process has left behind. Looked for by the first in the queue.
+
+        The lane of whoever held it is looked at: the permit may have been all that led there, to what waits behind it.
+        """
         freed = False
         for name in full:
             for permit in seen[name].permits:
-                if self._leaked(permit) and self._permits.take_back(name, permit):
+                if not self._leaked(permit):
+                    continue
+                self._look_soon(permit.reaction_id.rpartition("-")[0])
+                if self._permits.take_back(name, permit):
                     telemetry.record(logger, "permit_freed", {"resource": name, "reaction": permit.reaction_id})
                     freed = True
         return freed

@@ -45,9 +45,9 @@ class Step:
 
     head: Head
     reaction: Reaction
+    listed: bool
     cleared: bool = False
     taken: tuple[TakenEvent, ...] | None = None
-    listed: bool = True
 
 
 def step_of(head: Head, reaction: Reaction) -> Step:
@@ -88,15 +88,15 @@ class Steps:
         head: bool = False,
         history: bool = True,
         tell: tuple[Notification, ...] = (),
-        hurry: bool = False,
+        list_later: bool = False,
     ) -> Step:
         """Saves a reaction's next state, and before that, once, that there is this reaction: on its day's list.
 
         Args:
             head: the lane's head is saved as well.
-            hurry: a call is to follow, and the next step lists it (`step_of` sees to it where there is none).
+            list_later: a call is to follow, and the next step lists it (`step_of` sees to it where there is none).
         """
-        if not step.listed and not hurry:
+        if not step.listed and not list_later:
             self._recent.put(step.reaction)
             step = replace(step, listed=True)
         change = LaneChange(
@@ -156,9 +156,9 @@ class HeldSteps(ABC):
         *,
         history: bool = True,
         tell: tuple[Notification, ...] = (),
-        hurry: bool = False,
+        list_later: bool = False,
     ) -> Step:
-        return self._steps.save(step, reaction, history=history, tell=tell, hurry=hurry)
+        return self._steps.save(step, reaction, history=history, tell=tell, list_later=list_later)
 
     def later(self, step: Step, wait: timedelta) -> Step:
         """Nothing to tell; looked at again after the wait."""
@@ -237,7 +237,7 @@ class TargetSteps(HeldSteps):
         intent = Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes))
         why = f"attempt {step.reaction.attempt}: about to start {what}"
         starting = step.reaction.moved_to(State.STARTING, why, now, intent=intent, next_look=intent.deadline)
-        return self.save(step, starting, hurry=True)
+        return self.save(step, starting, list_later=True)
 
     def answered(self, reaction: Reaction) -> None:
         """The target has taken a start, or refused it for good: if that was to try it out, it is well again."""

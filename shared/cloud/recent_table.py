@@ -45,7 +45,7 @@ class RecentTable:
         row = rows.keyed(
             _day(created),
             f"{order:018}!{reaction.id}",
-            {"reactionId": reaction.id, "rule": reaction.rule, "laneKey": reaction.key, "state": str(reaction.state)},
+            {"reactionId": reaction.id},
         )
         with storage_call(f"list entry of {reaction.id}"):
             self._table.upsert_entity(row, mode=UpdateMode.REPLACE)

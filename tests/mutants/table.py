@@ -14,6 +14,7 @@ ADOPT: Final = "tests/unit/test_start_or_adopt.py"
 LOOKS: Final = "tests/unit/test_looks.py"
 STARTS: Final = "tests/unit/test_starts.py"
 LIMITS: Final = "tests/unit/test_limits.py"
+FOLLOWED: Final = "tests/unit/test_followed.py"
 PROMISES: Final = "tests/promises/test_on_fakes.py"
 
 
@@ -176,7 +177,7 @@ MUTANTS: Final = (
         "a start is sent without its intent being saved",
         3,
         "shared/steps.py",
-        "        return self.save(step, starting, hurry=True)\n",
+        "        return self.save(step, starting, list_later=True)\n",
         "        return replace(step, reaction=starting)\n",
         (ADOPT, PROMISES),
     ),
@@ -326,6 +327,54 @@ MUTANTS: Final = (
         "",
         (LOOKS,),
     ),
+    Mutant(
+        "a late look believes the permits that it remembers",
+        5,
+        "shared/following.py",
+        "due, known = taken, None",
+        "due = taken",
+        (FOLLOWED,),
+    ),
+    Mutant(
+        "a permit is freed and its lane left alone",
+        5,
+        "shared/starts.py",
+        """                self._look_soon(permit.reaction_id.rpartition("-")[0])\n                if self._permits""",
+        "                if self._permits",
+        (FOLLOWED,),
+    ),
+    Mutant(
+        "a lane is not read again after its row was written anew",
+        5,
+        "shared/engine.py",
+        "            read = self._lanes.read(over.lane)\n        self._movers",
+        "        self._movers",
+        (FOLLOWED,),
+    ),
+    Mutant(
+        "a look before its time removes the row",
+        5,
+        "shared/looks.py",
+        "        if at is None and early:\n",
+        "        if at is None and False:\n",
+        (FOLLOWED,),
+    ),
+    Mutant(
+        "who gives up as his turn comes hands it on to nobody",
+        5,
+        "shared/group_commit.py",
+        "                    self._hand_over(place, found)\n            twins",
+        "                    pass\n            twins",
+        ("tests/unit/test_group_commit.py",),
+    ),
+    Mutant(
+        "a twin of one that was left open is told that it is known",
+        1,
+        "shared/group_commit.py",
+        "_Alone() if verdict is None else False if verdict is True else verdict)",
+        "False if verdict is None or verdict is True else verdict)",
+        ("tests/unit/test_group_commit.py",),
+    ),
     # 6: everything is explained; final states never change
     Mutant(
         "a reaction that has failed may begin again",
@@ -349,7 +398,7 @@ MUTANTS: Final = (
         "shared/steps.py",
         "reaction=reaction, listed=not begun)",
         "reaction=reaction)",
-        ("tests/unit/test_followed.py", PROMISES),
+        (FOLLOWED, PROMISES),
     ),
     Mutant(
         "what came while a reaction ran is judged by when somebody looks",

@@ -116,9 +116,10 @@ class Evidence:
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(read, [blob.name for blob in container.list_blobs()]))
 
-    def skipped(self) -> list[tuple[str, Version]]:
-        """The files that the ledger says were skipped, and by which rule."""
-        return [(str(row["laneRule"]), _version(row)) for row in self._rows("d!", 'd"') if row.get("skipped")]
+    def skipped(self) -> list[tuple[str, Version, str]]:
+        """The files that the ledger says were skipped, by which rule, and why."""
+        found = [row for row in self._rows("d!", 'd"') if row.get("skipped")]
+        return [(str(row["laneRule"]), _version(row), str(row["skipped"])) for row in found]
 
     def reactions(self) -> Counter[str]:
         """How many reactions are in which state."""

@@ -11,6 +11,7 @@ _BATCHES = [
     "",
     "",
     "quiet: 30s, max-wait: 2m",
+    "quiet: 10m, max-wait: 1h",
     "quiet: 30s, max-wait: 2m, max-events: 3",
     "all-of: [0.csv, 1.csv], give-up-after: 1h",
     "all-of: [0.csv, 1.csv], give-up-after: 1h, max-events: 3",

@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from tests.processes.evidence import FINAL, Evidence, Version, most_at_once
-from tests.soak.plan import PERMITS, rules_of
+from shared.lanes import SkipReason
+from shared.reactions import State
+from tests.processes.evidence import Evidence, Version, most_at_once
+from tests.soak.plan import PERMITS, SKIPPING, rules_of
 
 Due = tuple[str, Version]
 """One version of a file, by a rule that matches it: it has to be in one batch of that rule, or skipped."""
@@ -21,6 +23,7 @@ class Account:
         lost: what is in the lake and neither in the manifest of a run that was started nor skipped.
         twice: what is in more than one of them.
         unknown: what is in one of them and not in the lake.
+        skipped_wrongly: those of the skipped whose rule does not say so, or that were skipped for another reason.
     """
 
     lost: tuple[Due, ...]
@@ -28,6 +31,7 @@ class Account:
     unknown: tuple[Due, ...]
     manifest_events: int
     skipped: int
+    skipped_wrongly: int
     reactions: Counter[str]
     runs: int
     duplicate_starts: int
@@ -45,7 +49,10 @@ class Account:
             "started twice": self.duplicate_starts,
             "still pending": self.pending_events,
             "runs that are not over": self.runs_not_over,
-            "reactions that are not over": sum(n for state, n in self.reactions.items() if state not in FINAL),
+            "reactions that have not succeeded": sum(
+                n for state, n in self.reactions.items() if state != State.SUCCEEDED
+            ),
+            "skipped for no good reason": self.skipped_wrongly,
             f"runs beyond the {PERMITS} permits of the pool": max(self.most_of_pool - PERMITS, 0),
             "runs beyond the one of a lane": max(self.most_of_a_lane - 1, 0),
         }
@@ -74,7 +81,7 @@ def draw_up(evidence: Evidence) -> Account:
     told = Counter((manifest.rule, version) for manifest in manifests for version in manifest.versions)
     manifest_events = told.total()
     skipped = evidence.skipped()
-    told.update(skipped)
+    told.update((rule, version) for rule, version, _ in skipped)
     runs = evidence.runs()
     lanes: dict[tuple[str, object], list[Any]] = {}
     for run in runs:
@@ -85,6 +92,7 @@ def draw_up(evidence: Evidence) -> Account:
         unknown=tuple(sorted(told.keys() - due)),
         manifest_events=manifest_events,
         skipped=len(skipped),
+        skipped_wrongly=sum((rule, why) != (SKIPPING, SkipReason.WHILE_RUNNING) for rule, _, why in skipped),
         reactions=evidence.reactions(),
         runs=len(runs),
         duplicate_starts=evidence.duplicate_starts(),

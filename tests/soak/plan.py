@@ -52,6 +52,8 @@ FOLDERS: Final = {
     "skipping": ("skipping",),
 }
 """Which rules match the files below a folder of the lake."""
+SKIPPING: Final = "skipping"
+"""The one rule that skips what comes while it runs."""
 SHARES: Final = {"gathered": 0.75, "prompt": 0.10, "pool": 0.10, "skipping": 0.05}
 MANY_LANES: Final = {"gathered": 6, "prompt": 4, "pool": 6, "skipping": 2}
 """Batch folders below each of them."""

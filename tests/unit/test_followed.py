@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.controls import Pause
 from shared.kept import Kept
 from shared.lanes import lane_id
 from shared.looks import lane_key
@@ -325,3 +326,150 @@ def test_what_the_look_at_the_factory_can_see_to_is_let_go_before_what_it_looks_
     assert world.permits.held[FACTORY]
     look_at_factory(world)
     assert not any(world.permits.held.values())
+
+
+# --- what a sceptical reader found ------------------------------------------------------------------------------------
+
+
+def a_day_of_sweeps(world: World) -> None:
+    """Whatever is due is looked at within five minutes, and no wake-up ever arrives."""
+    for _ in range(26 * 12):
+        sweep(world, minutes=5)
+        world.factory.end_all()
+
+
+def test_a_late_look_that_takes_over_the_row_of_another_process_reads_what_that_one_was_granted() -> None:
+    first = World()
+    second = beside(first)
+    first.deliver(landed("in/b1/a.csv"))
+    look_at_factory(first)
+    look_at_factory(first)  # it remembers the permits, and the row that it has written
+    look_at_factory(second)
+    first.factory.end_all()
+    look_at_factory(second)
+    assert (first.states(), FACTORY in first.due.rows) == (["succeeded"], False)
+    first.clock.advance(4 * MINUTE)
+    second.deliver(landed("in/b2/a.csv"))
+    look_at_factory(first)  # in time by the row as it is, late by the one that is remembered
+    a_day_of_sweeps(first)
+    assert first.states() == ["succeeded"] * 2
+
+
+def test_permits_are_believed_only_with_the_row_they_were_written_with() -> None:
+    world = World()
+    world.deliver(landed("in/b1/a.csv"))
+    for _ in range(60):
+        look_at_factory(world)  # a minute apart at last
+    beside(world).deliver(landed("in/b2/a.csv"))
+    look_at_factory(world)
+    world.factory.end(world.factory.started[0].run.id)
+    for _ in range(5):
+        if FACTORY in world.due.rows:
+            look_at_factory(world)
+    a_day_of_sweeps(world)
+    assert world.states() == ["succeeded"] * 2
+
+
+@pytest.mark.parametrize("limit", ["factory: {concurrency: 1}\n", ""])
+def test_what_waits_behind_a_run_whose_permit_somebody_else_frees_is_looked_at(limit: str) -> None:
+    world = World(rules=limit + RULES)
+    world.deliver(landed("in/b1/a.csv"))
+    world.deliver(landed("in/b1/b.csv"))
+    world.factory.end_all()
+    dies_looking_at_factory(world, lambda what: what == "read lane" and world.states() == ["succeeded"])
+    world.deliver(landed("in/b2/a.csv"))  # wants the permit before anybody looks at the factory
+    a_day_of_sweeps(world)
+    assert world.lanes.read(LANE).pending == ()
+    assert world.states() == ["succeeded"] * 3
+
+
+@pytest.mark.parametrize("limit", ["factory: {concurrency: 1}\n", ""])
+def test_an_attempt_whose_permit_somebody_else_frees_is_made(limit: str) -> None:
+    world = World(rules=limit + RULES + "    retry: {attempts: 2, backoff: 1m}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    for _ in range(60):
+        look_at_factory(world)
+    world.factory.end_all(RunStatus.FAILED)
+    dies_looking_at_factory(world, lambda what: what == "read lane" and world.reactions()[0].attempt == 2)
+    world.deliver(landed("in/b2/a.csv"))
+    a_day_of_sweeps(world)
+    assert world.states() == ["succeeded"] * 2
+
+
+def test_an_event_that_comes_before_its_lanes_row_is_written_anew_is_looked_at() -> None:
+    world = World(rules=RULES.replace('{by: "{batch}"}', '{by: "{batch}", quiet: 10m, max-wait: 2h}'))
+    world.deliver(landed("in/b1/a.csv"))
+    while not world.reactions():
+        world.look_when_due()
+    world.factory.end_all(RunStatus.FAILED)  # which is to be told: the lane has something to do
+    other, came = beside(world), iter([True])
+
+    def comes(_number: int, what: str) -> None:
+        if what == "set due" and next(came, False):
+            other.deliver(landed("in/b1/b.csv"))
+
+    world.storage.before_call = comes
+    look_at_factory(world)
+    world.nothing_breaks()
+    a_day_of_sweeps(world)
+    assert world.lanes.read(LANE).pending == ()
+
+
+def test_a_look_before_its_time_leaves_the_row_that_an_event_relies_on() -> None:
+    world = World(rules=RULES.replace('{by: "{batch}"}', '{by: "{batch}", quiet: 30s, max-wait: 10m}'))
+    world.deliver(landed("in/b1/a.csv"))
+    world.clock.advance(30 * SECOND)
+    world.engine.look(lane_key(LANE))
+    world.factory.end_all()
+    look_at_factory(world)
+    world.clock.advance(10 * MINUTE)
+    world.deliver(landed("in/b1/a.csv"))  # too late: nothing will come of it
+    world.clock.advance(5 * SECOND)
+    came = iter([True])
+
+    def comes(_number: int, what: str) -> None:
+        if what == "remove due" and next(came, False):
+            world.deliver(landed("in/b1/b.csv"))  # a wake-up of this process is under way: it writes no row
+
+    world.storage.before_call = comes
+    beside(world).engine.look(lane_key(LANE))
+    world.nothing_breaks()
+    if next(came, False):
+        world.deliver(landed("in/b1/b.csv"))
+    a_day_of_sweeps(world)
+    assert world.lanes.read(LANE).pending == ()
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_rule_that_was_stopped_meanwhile_makes_no_further_attempt(remembered: bool) -> None:
+    world = World(rules=RULES + "    retry: {attempts: 2, backoff: 1s}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    world.factory.end_all(RunStatus.FAILED)
+    world.controls.pause("score", Pause(by="anna", reason="stop", at=T0))
+    if not remembered:
+        world.restart()
+
+    def takes_its_time(_number: int, what: str) -> None:
+        if what == "commit":
+            world.clock.advance(2 * SECOND)  # longer than the back-off
+
+    world.storage.before_call = takes_its_time
+    look_at_factory(world)
+    assert len(world.factory.started) == 1
+
+
+def test_the_permits_of_the_next_attempt_stay_where_the_last_one_is_let_go_late() -> None:
+    world = World(rules=RULES + "    retry: {attempts: 2, backoff: 1m}\n    limits: {concurrency: 1}\n")
+    world.deliver(landed("in/b1/a.csv"))
+    world.factory.end_all(RunStatus.FAILED)
+    other, goes_on = beside(world), iter([True])
+
+    def waits(_number: int, what: str) -> None:
+        if what == "read permits" and world.reactions()[0].attempt == 2 and next(goes_on, False):
+            world.clock.advance(90 * SECOND)
+            other.engine.look_at_lane(LANE)
+
+    world.storage.before_call = waits
+    look_at_factory(world)
+    [reaction] = world.reactions()
+    assert list(world.permits.held[FACTORY]) == [reaction.id] == list(world.permits.held["rule:score"])

@@ -7,12 +7,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared import group_commit
 from shared.errors import StorageUnavailable
 from shared.group_commit import GroupCommit, Verdict
 
@@ -413,3 +414,33 @@ def test_each_is_told_the_truth_in_any_order_of_events(there: set[str], steps: l
             play.end(value)
     play.end_all()
     play.each_was_told_the_truth()
+
+
+def test_a_twin_of_one_that_was_left_open_tries_by_itself(table: Table) -> None:
+    """It must not be told that the other is known: nobody has said that it is there."""
+    crowd = Crowd(table)
+    _, (one, twin, other) = behind(crowd, ["a", "a", "b"])
+    table.ends[1] = lambda: [None, True]
+    table.refused = {"a"}
+    table.go_on()
+    assert other.result(10)
+    for each in (one, twin):
+        with pytest.raises(StorageUnavailable, match="400"):
+            each.result(10)
+
+
+def test_whoever_gives_up_as_his_turn_comes_hands_it_on(table: Table) -> None:
+    crowd = Crowd(table)
+    table.close()
+    first = crowd.add("first")
+    late = group_commit._Member(id="late", item="late", size=1)
+    assert not crowd.group._begins(PLACE, late)  # it waits behind the first, without a thread that could lead
+    with ThreadPoolExecutor(1) as pool:
+        behind_it = pool.submit(crowd.group.add, PLACE, "next")
+        until(lambda: crowd.group.waiting(PLACE) == 2)
+        table.go_on()
+        assert first.result(10)
+        until(lambda: isinstance(late.told, group_commit._Lead))
+        crowd.group._leave(PLACE, late, StorageUnavailable("too long"))
+        assert behind_it.result(10)
+    assert table.calls == [["first"], ["next"]]
