@@ -25,7 +25,7 @@ test: setup setup-check  ## every test: unit, contracts, scenarios, crashes, end
 test-soak: setup  ## 10,000 files while processes are killed and storage fails: minutes; the result is .relearn/soak.json
 	@$(VENV)/python -m tests.soak
 
-test-faults: setup  ## every fault on every route; `make test` leaves out some hundred (five minutes or more)
+test-faults: setup  ## every fault on every route; `make test` leaves out half of them (seven minutes or more)
 	@FAULT_MATRIX=whole $(VENV)/python -m pytest tests/faults
 
 test-mutants: setup  ## plants faults of one line in copies of the code: the tests must notice each (some minutes)
