@@ -45,7 +45,8 @@ class RecentTable:
         row = rows.keyed(
             _day(created),
             f"{order:018}!{reaction.id}",
-            {"reactionId": reaction.id},
+            # Its state is that of the moment, and only asked for by releases before decision 22.
+            {"reactionId": reaction.id, "rule": reaction.rule, "laneKey": reaction.key, "state": str(reaction.state)},
         )
         with storage_call(f"list entry of {reaction.id}"):
             self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
