@@ -23,7 +23,6 @@ BESIDE = (
     "tests/promises",
     "tests/soak",
     "tests/unit",
-    "tests/upgrade",
 )
 """What takes as long as all the rest."""
 
