@@ -397,7 +397,7 @@ MUTANTS: Final = (
         6,
         "shared/steps.py",
         "reaction=reaction, listed=not begun)",
-        "reaction=reaction)",
+        "reaction=reaction, listed=True)",
         (FOLLOWED, PROMISES),
     ),
     Mutant(
