@@ -152,18 +152,16 @@ class Scheduler:
         Gives the row that it has written; None also where it has not replaced the one read.
         """
         early = due is not None and due.at > self._clock.now() + SKEW
-        if at is None and early:
-            return None  # whoever relies on the row has seen no more than that a wake-up was sent
+        if due is not None and (due.at == at or (early and (at is None or due.at < at))):
+            # One that came before its time leaves the row to the look that is due, whose wake-up is under way: if each
+            # sent one for the next, wake-ups would never become fewer; and an event may rely on the row.
+            self.too_early(due)
+            return None
         if at is None:
             if due is not None and not self._due.remove(due) and self._believed.get(key) == due.etag:
                 # It was another one before this look began, so nobody need know of it. One that was changed meanwhile
                 # has its wake-up, as below.
                 self._wake_once_more(key, due.at)
-            return None
-        if due is not None and (due.at == at or (early and due.at < at)):
-            # One that came before its time leaves the row to the look that is due, whose wake-up is under way: if each
-            # sent one for the next, wake-ups would never become fewer.
-            self.too_early(due)
             return None
         moved = self._move(due, key, at)
         if moved is not None:

@@ -150,15 +150,9 @@ class HeldSteps(ABC):
         return self._wait(replace(step, reaction=queued), verdict.why, verdict.until), None
 
     def save(
-        self,
-        step: Step,
-        reaction: Reaction,
-        *,
-        history: bool = True,
-        tell: tuple[Notification, ...] = (),
-        list_later: bool = False,
+        self, step: Step, reaction: Reaction, *, history: bool = True, tell: tuple[Notification, ...] = ()
     ) -> Step:
-        return self._steps.save(step, reaction, history=history, tell=tell, list_later=list_later)
+        return self._steps.save(step, reaction, history=history, tell=tell)
 
     def later(self, step: Step, wait: timedelta) -> Step:
         """Nothing to tell; looked at again after the wait."""
@@ -237,7 +231,7 @@ class TargetSteps(HeldSteps):
         intent = Intent(since=now, deadline=now + CALL_DEADLINE, probe=bool(granted.probes))
         why = f"attempt {step.reaction.attempt}: about to start {what}"
         starting = step.reaction.moved_to(State.STARTING, why, now, intent=intent, next_look=intent.deadline)
-        return self.save(step, starting, list_later=True)
+        return self._steps.save(step, starting, list_later=True)
 
     def answered(self, reaction: Reaction) -> None:
         """The target has taken a start, or refused it for good: if that was to try it out, it is well again."""

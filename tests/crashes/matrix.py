@@ -106,6 +106,10 @@ class DryRun:
         """Before and after each call, from one of them on."""
         return range(2 * first - 1, 2 * len(self.calls) + 1)
 
+    def first(self, ending: str) -> int:
+        """The number of the first call that ends so."""
+        return next(number for number, call in enumerate(self.calls, 1) if call.endswith(ending))
+
     def changes(self) -> list[int]:
         """At the first call, and after each that is no GET.
 

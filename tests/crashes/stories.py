@@ -77,7 +77,7 @@ class HiddenRun(LoneFile):
 
     def moments(self, dry: DryRun) -> Iterable[int]:
         """Around the start: before and after that it is the story of a lone file."""
-        start = next(number for number, call in enumerate(dry.calls, 1) if call.endswith("/createRun"))
+        start = dry.first("/createRun")
         return 2 * start - 1, 2 * start
 
 
@@ -122,7 +122,7 @@ reactions:
 
     def moments(self, dry: DryRun) -> Iterable[int]:
         """Until the run is started. From then on it is the story of a lone file."""
-        start = next(number for number, call in enumerate(dry.calls, 1) if call.endswith("/createRun"))
+        start = dry.first("/createRun")
         return range(1, 2 * start + 1)
 
     def check(self, lot: Lot, case: Case, death: Death | None) -> None:
@@ -146,7 +146,7 @@ class FailingRun(Story):
 
     def moments(self, dry: DryRun) -> Iterable[int]:
         """From the call on by which the failure is seen. Until then it is the story of a lone file."""
-        return dry.moments(next(n for n, call in enumerate(dry.calls, 1) if call.endswith("/queryPipelineRuns")))
+        return dry.moments(dry.first("/queryPipelineRuns"))
 
     def check(self, lot: Lot, case: Case, death: Death | None) -> None:
         reaction = the_reaction(lot, State.SUCCEEDED, 1)
@@ -251,7 +251,7 @@ class RolloutBack(Rollout):
 
     def moments(self, dry: DryRun) -> Iterable[int]:
         """As of any rollout, from the smoke test on: until then it is the story of one."""
-        tested = next(number for number, call in enumerate(dry.calls, 1) if call.endswith("/score"))
+        tested = dry.first("/score")
         return [moment for moment in super().moments(dry) if moment >= 2 * tested]
 
 

@@ -114,14 +114,14 @@ def nothing_sticks(world: World, _memory: Memory) -> None:
     """Promise 5: nobody waits, nothing is held, nothing is due, nothing goes on outside."""
     going_on = [reaction for reaction in world.reactions() if not reaction.final and _is_relied_on(world, reaction)]
     assert not going_on, f"not at an end: {[(r.id, str(r.state), r.reason, r.next_look) for r in going_on]}"
-    left = {reaction.lane for reaction in world.reactions() if not reaction.final}
+    unfinished = {reaction.lane for reaction in world.reactions() if not reaction.final}
     for lane in world.lanes:
         read = world.ledger.lanes.read(lane)
         taken = world.ledger.lanes.taken(lane, [event.id for event in read.pending])  # they came once more, too late
         accepted = [event for event in read.pending if (lane, event.id) in world.accepted and event.id not in taken]
         accepted = accepted if len(world.texts) > 1 else list(read.pending)
         assert not accepted, f"lane {lane}: {accepted} wait for ever, head {read.head}"
-        if lane not in left:
+        if lane not in unfinished:
             assert not read.outbox or not _relied_on(world, lane), f"lane {lane} has something to tell"
             assert read.head is None or (read.head.claim, read.head.running) == (None, None), f"{read.head}"
     assert not world.running(), f"runs go on that nobody follows: {world.running()}"
